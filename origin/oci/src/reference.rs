@@ -1,0 +1,100 @@
+//! What a manifest is asked by: a tag or a digest (OCI distribution spec, `<reference>`).
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::digest::{Digest, DigestError};
+
+/// Why a text is neither tag nor digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// It has a colon, so it means to be a digest.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    /// It has none, and is no tag.
+    #[error("a tag is 1 to 128 letters, digits, `_`, `.` or `-`, not starting with `.` or `-`")]
+    Tag,
+}
+
+/// A valid tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(String);
+
+impl Tag {
+    /// The tag as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Tag {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let rest = |byte: u8| word(byte) || byte == b'.' || byte == b'-';
+        let starts_well = text.bytes().next().is_some_and(word);
+        if starts_well && text.len() <= 128 && text.bytes().all(rest) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ReferenceError::Tag)
+        }
+    }
+}
+
+/// A tag, which may move, or a digest, which never does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reference {
+    /// By tag.
+    Tag(Tag),
+    /// By digest.
+    Digest(Digest),
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if text.contains(':') {
+            Ok(Self::Digest(text.parse()?))
+        } else {
+            Ok(Self::Tag(text.parse()?))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colon_decides_between_tag_and_digest() {
+        assert!(matches!("v1.2-rc_3".parse(), Ok(Reference::Tag(_))));
+        assert!(matches!(Digest::of(b"x").to_string().parse(), Ok(Reference::Digest(_))));
+        assert!(matches!("sha256:no".parse::<Reference>(), Err(ReferenceError::Digest(_))));
+    }
+
+    #[test]
+    fn tags_that_could_leave_their_folder_are_refused() {
+        let long = "a".repeat(129);
+        for text in ["", ".", "..", "-a", "a/b", "a b", "ü", &long] {
+            assert_eq!(text.parse::<Reference>(), Err(ReferenceError::Tag), "{text}");
+        }
+    }
+}
