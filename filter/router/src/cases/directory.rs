@@ -1,0 +1,87 @@
+//! A small Topology Service: what it knows, and its answers on the wire.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{CallError, CallResult, HttpAnswer};
+
+/// Cells by what names them; values are addresses.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Directory {
+    /// Answers `FIRST_CELL`.
+    #[serde(default)]
+    pub first_cell: Option<String>,
+    /// Answers `CELL_ID`.
+    #[serde(default)]
+    pub cells: BTreeMap<String, String>,
+    /// Answers `SESSION_PREFIX`.
+    #[serde(default)]
+    pub session_prefixes: BTreeMap<String, String>,
+    /// Answers claims, by claim and then by value.
+    #[serde(default)]
+    pub claims: BTreeMap<String, BTreeMap<String, String>>,
+    /// Registries by a Cell's address.
+    #[serde(default)]
+    pub registries: BTreeMap<String, String>,
+    /// Values that cannot be classified now; `*` is all.
+    #[serde(default)]
+    pub fails: Vec<String>,
+}
+
+impl Directory {
+    /// The answer to one `POST /v1/classify`.
+    ///
+    /// # Errors
+    /// [`CallError::Timeout`] for a value in `fails`.
+    pub fn answer(&self, body: &[u8]) -> CallResult {
+        let request: Value = serde_json::from_slice(body).unwrap_or_default();
+        if self.fails.iter().any(|value| value == "*" || contains(&request, value)) {
+            return Err(CallError::Timeout);
+        }
+        let (status, body) = match self.find(&request) {
+            Some((address, claim)) => (200, self.found(address, claim)),
+            None => (404, json!({"code": 5, "message": "cell not found", "details": []})),
+        };
+        Ok(HttpAnswer { status, cache_control: None, body: body.to_string().into_bytes() })
+    }
+
+    fn find<'d>(&'d self, request: &'d Value) -> Option<(&'d str, Option<&'d Value>)> {
+        let value = request.get("value").and_then(Value::as_str).unwrap_or_default();
+        let by_type = |address: Option<&'d String>| address.map(|a| (a.as_str(), None));
+        match request.get("type").and_then(Value::as_str) {
+            Some("FIRST_CELL") => by_type(self.first_cell.as_ref()),
+            Some("CELL_ID") => by_type(self.cells.get(value)),
+            Some("SESSION_PREFIX") => by_type(self.session_prefixes.get(value)),
+            _ => request.get("claims")?.as_array()?.iter().find_map(|claim| {
+                let (key, value) = claim.as_object()?.iter().next()?;
+                let address = self.claims.get(key)?.get(value.as_str()?)?;
+                Some((address.as_str(), Some(claim)))
+            }),
+        }
+    }
+
+    fn found(&self, address: &str, claim: Option<&Value>) -> Value {
+        let mut proxy = json!({"address": address});
+        if let (Some(registry), Some(proxy)) = (self.registries.get(address), proxy.as_object_mut())
+        {
+            proxy.insert("registryAddress".to_owned(), registry.as_str().into());
+        }
+        match claim {
+            Some(claim) => json!({"action": "PROXY", "proxy": proxy, "matchedClaim": claim}),
+            None => json!({"action": "PROXY", "proxy": proxy}),
+        }
+    }
+}
+
+/// Whether any text in `json` is `wanted`.
+fn contains(json: &Value, wanted: &str) -> bool {
+    match json {
+        Value::String(text) => text == wanted,
+        Value::Array(items) => items.iter().any(|item| contains(item, wanted)),
+        Value::Object(fields) => fields.values().any(|value| contains(value, wanted)),
+        _ => false,
+    }
+}

@@ -1,0 +1,140 @@
+//! The JSON a filter is configured with: the serde model, as written. [`crate::Ruleset`] compiles
+//! the ruleset in it; what is refused there and here is a [`ConfigError`] naming rule and field.
+
+mod one_or_many;
+mod ruleset;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+pub use one_or_many::OneOrMany;
+pub use ruleset::{
+    ActionModel, ClaimModel, ClassifyModel, ClassifyType, MatchModel, OnUnavailable, ProxyModel,
+    RuleModel, RulesetModel, Target, TransformModel, ValidateModel,
+};
+
+/// Why a configuration is refused; the text names the rule's id, if in one, and the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No JSON, an unknown or missing field, or a value of the wrong type.
+    #[error("{field}: {problem}")]
+    Json {
+        /// The field's path, such as `cache.maxEntries`; `.` is the whole document.
+        field: String,
+        /// What serde says of it.
+        problem: String,
+    },
+    /// A value that is well-formed but cannot be.
+    #[error("{field}: {problem}")]
+    Value {
+        /// The field's path.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A rule that is well-formed but cannot be.
+    #[error("rule `{rule}`, {field}: {problem}")]
+    Rule {
+        /// The rule's id, or `#n` (from 1) where it has none.
+        rule: String,
+        /// The rule's field, such as `classify[0].value`.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// Reads any of this module's documents.
+///
+/// # Errors
+/// [`ConfigError::Json`] with the path of the field at fault.
+pub fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let read = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        ConfigError::Json { field: error.path().to_string(), problem: error.inner().to_string() }
+    })?;
+    let trailing = |error: serde_json::Error| ConfigError::Json {
+        field: ".".to_owned(),
+        problem: error.to_string(),
+    };
+    deserializer.end().map_err(trailing)?;
+    Ok(read)
+}
+
+/// What Envoy hands the filter as its plugin configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FilterConfig {
+    /// Whom to ask.
+    pub topology_service: TopologyService,
+    /// How answers are kept.
+    #[serde(default)]
+    pub cache: CacheConfig,
+    /// Distinct namespaces one request may ask for, 1 to 100.
+    #[serde(default = "default_max_namespaces")]
+    pub max_namespaces: usize,
+    /// Where a `proxy` rule without an address goes.
+    #[serde(default)]
+    pub proxy_address: Option<String>,
+    /// Whether responses carry `x-cell` and `x-cell-rule`.
+    #[serde(default)]
+    pub response_headers: bool,
+    /// The rules.
+    pub ruleset: RulesetModel,
+}
+
+fn default_max_namespaces() -> usize {
+    10
+}
+
+/// The Topology Service as Envoy knows it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TopologyService {
+    /// Envoy's cluster.
+    pub cluster: String,
+    /// The `:authority` of calls.
+    pub authority: String,
+    /// Milliseconds for one call.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: u64,
+    /// Where its design puts the registry's address.
+    #[serde(default)]
+    pub registry_design: RegistryDesign,
+}
+
+fn default_timeout_ms() -> u64 {
+    1000
+}
+
+/// How a Topology Service tells a Cell's registry from its web address; both designs exist.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RegistryDesign {
+    /// Every answer has `proxy.registryAddress` beside `proxy.address` (as built by GitLab).
+    #[default]
+    Answer,
+    /// The request says `target: REGISTRY`, the answer's `proxy.address` is of that (Cells ADR 017).
+    Request,
+}
+
+/// Bounds and lifetimes of kept answers; a `Cache-Control: max-age` in an answer wins.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// Answers kept per worker, of each kind (found, not found).
+    pub max_entries: usize,
+    /// Seconds a Cell that was found stays fresh.
+    pub positive_ttl_seconds: u32,
+    /// Seconds a "not found" stays fresh.
+    pub negative_ttl_seconds: u32,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { max_entries: 10_000, positive_ttl_seconds: 60, negative_ttl_seconds: 10 }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::Router;
+
+fn minimal() -> Value {
+    json!({
+        "topologyService": {"cluster": "topology", "authority": "topology"},
+        "ruleset": {"rules": [
+            {"id": "last", "action": "classify", "classify": {"type": "FIRST_CELL"}},
+        ]},
+    })
+}
+
+fn refusal(config: &Value) -> String {
+    Router::from_json(config.to_string().as_bytes()).unwrap_err().to_string()
+}
+
+#[test]
+fn all_but_the_topology_service_and_the_ruleset_has_a_default() {
+    let config: FilterConfig = from_json(minimal().to_string().as_bytes()).unwrap();
+    assert_eq!(config.topology_service.timeout_ms, 1000);
+    assert_eq!(config.max_namespaces, 10);
+    assert!(!config.response_headers);
+    assert_eq!(
+        (
+            config.cache.max_entries,
+            config.cache.positive_ttl_seconds,
+            config.cache.negative_ttl_seconds
+        ),
+        (10_000, 60, 10)
+    );
+    for field in ["topologyService", "ruleset"] {
+        let mut config = minimal();
+        config.as_object_mut().unwrap().remove(field);
+        assert!(refusal(&config).contains(field), "{}", refusal(&config));
+    }
+}
+
+#[test]
+fn an_unknown_or_impossible_field_is_named() {
+    for (pointer, field, value, expected) in [
+        ("", "cach", json!({}), "cach: unknown field `cach`"),
+        ("", "cache", json!({"ttl": 1}), "cache.ttl: unknown field `ttl`"),
+        ("", "cache", json!({"maxEntries": -1}), "cache.maxEntries: invalid value"),
+        ("", "cache", json!({"maxEntries": 1}), "cache.maxEntries: must be at least 2"),
+        ("", "maxNamespaces", json!(0), "maxNamespaces: must be 1 to 100"),
+        ("", "maxNamespaces", json!(101), "maxNamespaces: must be 1 to 100"),
+        ("/topologyService", "timeoutMs", json!(0), "topologyService.timeoutMs: must be 1"),
+        ("/topologyService", "cluster", json!(7), "topologyService.cluster: invalid type"),
+        ("/topologyService", "cluster", json!(""), "topologyService.cluster: not a cluster's"),
+        ("/topologyService", "authority", json!("a b"), "topologyService.authority: not a host"),
+        ("/ruleset", "rule", json!([]), "ruleset.rule: unknown field `rule`"),
+        ("/ruleset", "rules", json!([]), "rules: a ruleset needs a rule"),
+    ] {
+        let mut config = minimal();
+        config.pointer_mut(pointer).unwrap()[field] = value;
+        assert!(refusal(&config).starts_with(expected), "{}", refusal(&config));
+    }
+}
+
+#[test]
+fn what_is_no_json_or_more_than_one_document_is_refused() {
+    for text in ["", "{", "[]", "null", "{}{}"] {
+        assert!(Router::from_json(text.as_bytes()).is_err(), "{text}");
+    }
+    assert!(Router::from_json(format!("{}x", minimal()).as_bytes()).is_err());
+}

@@ -1,0 +1,44 @@
+//! Decides which Cell a docker request belongs to. Pure: no I/O, no clock.
+//!
+//! A caller builds a [`Router`] from the filter's JSON configuration, shows it each [`Request`] and
+//! carries out the [`Step`] that comes back. The way of a request through here:
+//!
+//! 1. `refusal`: what edge and Cell could read differently is answered with 400.
+//! 2. `ruleset`: rules are tried in order. A rule's matchers must all hold (`matcher`), its
+//!    transforms decode tokens and scopes (`transform`, `token`, `jwt`, `scope`) into variables
+//!    (`variables`), and what it wants to exist must exist.
+//! 3. `classify`: the rule's questions to the Topology Service are answered by the `cache` or
+//!    become calls; the request waits as a [`Pending`] and [`Router::resume`] goes on.
+//! 4. `decision`: a Cell was found, or the next question and the next rule are tried. Not found is
+//!    not unavailable: the former goes on, the latter uses the last good answer or answers 503.
+#![forbid(unsafe_code)]
+
+mod base36;
+mod cache;
+#[cfg(feature = "cases")]
+pub mod cases;
+mod classify;
+pub mod config;
+mod decision;
+mod jwt;
+mod matcher;
+mod pattern;
+mod refusal;
+mod request;
+mod router;
+mod ruleset;
+mod scope;
+pub mod token;
+mod transform;
+mod variables;
+
+pub use classify::{CLASSIFY_PATH, CallError, CallResult, HttpAnswer};
+pub use config::ConfigError;
+pub use decision::{
+    CELL, CELL_CLUSTER, CELL_HASH_KEY, CELL_RULE, Call, Decision, FORWARDED_HOST, LocalReply,
+    Millis, RULE_ACTION, RULE_TYPE, Refusal, RuleAction, Source, Step, is_owned_header,
+};
+pub use request::{Headers, Request};
+pub use router::{Pending, Router};
+pub use ruleset::Ruleset;
+pub use token::{RoutableToken, Routing};

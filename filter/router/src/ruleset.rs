@@ -1,0 +1,95 @@
+//! Compiled rules, tried in order. Matching, transforming and validating stand here; what a rule
+//! asks is [`crate::classify`], how the rules follow on each other is [`crate::router`].
+
+mod compile;
+mod names;
+
+use std::collections::BTreeSet;
+
+use crate::classify::Classification;
+use crate::config::{ConfigError, OnUnavailable, RulesetModel};
+use crate::matcher::Matcher;
+use crate::request::Request;
+use crate::transform::Transform;
+use crate::variables::{Template, Variables};
+
+/// Rules that passed every check: ids are unique, variables known, and the last is unconditional.
+#[derive(Debug)]
+pub struct Ruleset {
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) reserved_routes: Vec<String>,
+    headers: BTreeSet<String>,
+}
+
+impl Ruleset {
+    /// Compiles and checks a ruleset; `proxy_address` is for `proxy` rules that name none.
+    ///
+    /// # Errors
+    /// [`ConfigError::Rule`] naming the first rule and field at fault.
+    pub fn compile(model: RulesetModel, proxy_address: Option<&str>) -> Result<Self, ConfigError> {
+        let rules = compile::rules(model.read_rules()?, proxy_address)?;
+        let matchers = rules.iter().flat_map(|rule: &Rule| &rule.matchers);
+        let headers = matchers.filter_map(Matcher::header).map(str::to_owned).collect();
+        Ok(Self { rules, reserved_routes: model.reserved_routes, headers })
+    }
+
+    /// The ids of the rules, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| rule.id.as_str())
+    }
+
+    /// Whether a rule may read this header; others need not be kept while a question is asked.
+    pub(crate) fn reads(&self, header: &str) -> bool {
+        header.starts_with(':') || header == "host" || self.headers.contains(header)
+    }
+}
+
+/// One rule.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: String,
+    matchers: Vec<Matcher>,
+    transforms: Vec<Transform>,
+    exist: Vec<Template>,
+    pub(crate) action: Action,
+    hash_key: Vec<Template>,
+    rewrite_path: Option<Template>,
+    pub(crate) on_unavailable: OnUnavailable,
+}
+
+/// What a rule does once it applies.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Classify(Vec<Classification>),
+    Proxy(String),
+}
+
+impl Rule {
+    /// The variables, if every condition holds.
+    pub(crate) fn applies(&self, request: &Request<'_>) -> Option<Variables> {
+        let mut variables = Variables::default();
+        if !self.matchers.iter().all(|matcher| matcher.holds(request, &mut variables)) {
+            return None;
+        }
+        for transform in &self.transforms {
+            transform.apply(request, &mut variables);
+        }
+        let exists = |template: &Template| !template.expand(&variables).is_empty();
+        let rewritable = |template: &Template| template.one(&variables).is_some();
+        let valid = self.exist.iter().all(exists) && self.rewrite_path.iter().all(rewritable);
+        valid.then_some(variables)
+    }
+
+    pub(crate) fn hash_key(&self, variables: &Variables) -> Option<String> {
+        self.hash_key.iter().find_map(|template| template.one(variables))
+    }
+
+    pub(crate) fn rewrite_path(&self, variables: &Variables) -> Option<String> {
+        self.rewrite_path.as_ref()?.one(variables)
+    }
+
+    /// Whether no request can pass it by before it acts.
+    fn is_unconditional(&self) -> bool {
+        self.matchers.is_empty() && self.transforms.is_empty() && self.exist.is_empty()
+    }
+}

@@ -1,0 +1,155 @@
+use serde_json::{Value, json};
+
+use crate::config::{self, RulesetModel};
+use crate::ruleset::Ruleset;
+
+fn compile(rules: &Value) -> Result<Ruleset, String> {
+    let json = json!({"rules": rules}).to_string();
+    let model: RulesetModel =
+        config::from_json(json.as_bytes()).map_err(|error| error.to_string())?;
+    Ruleset::compile(model, None).map_err(|error| error.to_string())
+}
+
+fn last() -> Value {
+    json!({"id": "last", "action": "classify", "classify": {"type": "FIRST_CELL"}})
+}
+
+/// A good rule with one field replaced.
+fn rule(field: &str, value: Value) -> Value {
+    let mut rule = json!({
+        "id": "one",
+        "match": {"type": "path", "regexValue": "/(?<name>.*)"},
+        "action": "classify",
+        "classify": {"type": "CELL_ID", "value": "${name}"},
+    });
+    rule[field] = value;
+    rule
+}
+
+#[test]
+fn lists_of_one_may_be_written_as_their_item() {
+    let one = rule("hashKey", json!("${name}"));
+    let many = rule("hashKey", json!(["${name}"]));
+    assert!(compile(&json!([one, last()])).is_ok());
+    assert!(compile(&json!([many, last()])).is_ok());
+}
+
+#[test]
+fn a_mistake_in_a_rule_is_refused_by_rule_and_field() {
+    let path = |regex: &str| json!({"type": "path", "regexValue": regex});
+    for (field, value, expected) in [
+        ("mtach", json!([]), "rule `one`, mtach: unknown field `mtach`"),
+        ("id", json!("a b"), "rule `a b`, id: an id is of"),
+        (
+            "match",
+            json!({"type": "path", "regex": "x"}),
+            "rule `one`, match: unknown field `regex`",
+        ),
+        ("match", json!({"type": "paht"}), "rule `one`, match.type: unknown variant `paht`"),
+        (
+            "match",
+            json!([path("/(?<name>.*)"), path("(")]),
+            "rule `one`, match[1].regexValue: regex",
+        ),
+        ("match", json!([path("(?<name>.)"), path("(?<name>.)")]), "variable `name` is set twice"),
+        ("match", json!([path("/")]), "rule `one`, classify[0].value: `${name}` reads a variable"),
+        (
+            "transform",
+            json!({"type": "jwt-claims", "input": "${nmae}", "output": "claims"}),
+            "rule `one`, transform[0].input: `${nmae}` reads a variable",
+        ),
+        (
+            "transform",
+            json!({"type": "jwt-claims", "input": "${name}", "output": "name"}),
+            "rule `one`, transform[0].output: variable `name` is set twice",
+        ),
+        (
+            "transform",
+            json!({"type": "routable-token-payload", "input": ["a", "b", "c"], "output": "x"}),
+            "rule `one`, transform[0].input: give the whole token",
+        ),
+        ("validate", json!({"exist": ["${decoded.c}"]}), "rule `one`, validate.exist[0]: "),
+        ("validate", json!({"exists": []}), "rule `one`, validate.exists: unknown field"),
+        ("action", json!("redirect"), "rule `one`, action: unknown variant"),
+        ("action", json!("proxy"), "rule `one`, classify: action `proxy` takes no"),
+        ("proxy", json!({"address": "cell-1"}), "rule `one`, proxy: action `classify` takes no"),
+        ("classify", json!([]), "rule `one`, classify: action `classify` needs"),
+        ("classify", json!({}), "rule `one`, classify[0]: `type` or `claims`"),
+        ("classify", json!({"type": "CELL_ID"}), "rule `one`, classify[0].value: this type needs"),
+        ("classify", json!({"type": "FIRST_CELL", "value": "1"}), "classify[0].value: FIRST_CELL"),
+        (
+            "classify",
+            json!([{"claims": [{"route": "a"}], "type": "FIRST_CELL"}]),
+            "rule `one`, classify[0]: `type` and `claims` exclude",
+        ),
+        (
+            "classify",
+            json!([{"claims": [{"route": "${a}"}]}]),
+            "rule `one`, classify[0].claims[0].route: `${a}`",
+        ),
+        ("classify", json!([{"claims": [{"rout": "a"}]}]), "unknown variant `rout`"),
+        ("hashKey", json!(["${name", "x"]), "rule `one`, hashKey[0]: `${name` is no template"),
+        ("rewritePath", json!("jwt"), "rule `one`, rewritePath: a path begins with"),
+        ("onUnavailable", json!("ignore"), "rule `one`, onUnavailable: unknown variant"),
+    ] {
+        let error = compile(&json!([rule(field, value), last()])).unwrap_err();
+        assert!(error.contains(expected), "expected {expected:?} in {error:?}");
+    }
+}
+
+#[test]
+fn a_decoded_token_has_only_its_own_fields() {
+    let rule = |field: &str| {
+        json!({
+            "id": "one",
+            "match": {"type": "header", "name": "x", "regexValue": "(?<token>.*)"},
+            "transform": {"type": "routable-token-payload", "input": "${token}", "output": "d"},
+            "action": "classify",
+            "classify": {"type": "CELL_ID", "value": format!("${{{field}}}")},
+        })
+    };
+    assert!(compile(&json!([rule("d.c"), last()])).is_ok());
+    for field in ["d", "d.cell", "d.c.x", "token.c"] {
+        assert!(compile(&json!([rule(field), last()])).is_err(), "{field}");
+    }
+}
+
+#[test]
+fn a_ruleset_ends_in_its_one_unconditional_rule() {
+    for (rules, expected) in [
+        (json!([]), "a ruleset needs a rule"),
+        (
+            json!([rule("id", json!("one"))]),
+            "rule `one`, match: the last rule must be unconditional",
+        ),
+        (
+            json!([last(), rule("id", json!("one"))]),
+            "rule `one`, id: unreachable: rule `last` before it is unconditional",
+        ),
+        (json!([rule("id", json!("last")), last()]), "rule `last`, id: another rule has this id"),
+    ] {
+        let error = compile(&rules).unwrap_err();
+        assert!(error.contains(expected), "expected {expected:?} in {error:?}");
+    }
+}
+
+#[test]
+fn a_rule_without_an_id_is_named_by_its_place() {
+    let error = compile(&json!([last(), {"action": "proxy"}])).unwrap_err();
+    assert!(error.contains("rule `#2`, .: missing field `id`"), "{error}");
+}
+
+#[test]
+fn a_proxy_rule_takes_its_own_address_or_the_filters() {
+    let compile = |rule: Value, default| {
+        let json = json!({"rules": [rule]}).to_string();
+        Ruleset::compile(config::from_json(json.as_bytes()).unwrap(), default)
+            .map_err(|error| error.to_string())
+    };
+    let bare = json!({"id": "legacy", "action": "proxy"});
+    assert!(compile(bare.clone(), Some("cell-1")).is_ok());
+    assert!(compile(bare.clone(), None).unwrap_err().contains("rule `legacy`, proxy: neither"));
+    assert!(compile(bare, Some("a b")).unwrap_err().contains("not a Cell's address"));
+    let own = json!({"id": "legacy", "action": "proxy", "proxy": {"address": "cell-1"}});
+    assert!(compile(own, None).is_ok());
+}

@@ -1,0 +1,83 @@
+//! Every shipped ruleset against its cases: the ruleset's specification by example.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use router::cases::{self, CaseFile, Expect};
+use router::{Millis, Router};
+
+fn rulesets() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets");
+    let mut files: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.ends_with(".json") && !name.ends_with(".cases.json") && name != "schema.json"
+    });
+    files.sort();
+    assert!(!files.is_empty(), "no rulesets");
+    files
+}
+
+fn router(ruleset: &Path) -> Router {
+    let ruleset = serde_json::from_slice(&fs::read(ruleset).unwrap()).unwrap();
+    Router::from_json(cases::filter_config(&ruleset).to_string().as_bytes()).unwrap()
+}
+
+fn case_file(ruleset: &Path) -> CaseFile {
+    let path = ruleset.with_extension("cases.json");
+    let json = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    CaseFile::from_json(&json).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_case_comes_out_as_expected() {
+    let mut failures = Vec::new();
+    for ruleset in rulesets() {
+        let file = case_file(&ruleset);
+        for case in &file.cases {
+            let seen =
+                cases::run(&router(&ruleset), &case.request, file.directory(case), Millis(0));
+            if let Err(difference) = case.expect.check(&seen) {
+                failures.push(format!("{}: {}\n{difference}", ruleset.display(), case.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn what_was_asked_once_comes_from_the_cache() {
+    for ruleset in rulesets() {
+        let file = case_file(&ruleset);
+        for case in file.cases.iter().filter(|case| file.directory(case).fails.is_empty()) {
+            let router = router(&ruleset);
+            let run = || cases::run(&router, &case.request, file.directory(case), Millis(0));
+            let (first, second) = (run(), run());
+            assert_eq!(second, Expect { calls: Vec::new(), ..first }, "{}", case.name);
+        }
+    }
+}
+
+#[test]
+fn every_rule_has_a_case() {
+    for ruleset in rulesets() {
+        let file = case_file(&ruleset);
+        let shown: BTreeSet<_> =
+            file.cases.iter().filter_map(|case| case.expect.rule.as_deref()).collect();
+        let router = router(&ruleset);
+        let missing: Vec<_> = router.ruleset().ids().filter(|id| !shown.contains(id)).collect();
+        assert!(missing.is_empty(), "{}: no case for {missing:?}", ruleset.display());
+    }
+}
+
+#[test]
+fn case_names_are_unique() {
+    for ruleset in rulesets() {
+        let file = case_file(&ruleset);
+        let names: BTreeSet<_> = file.cases.iter().map(|case| &case.name).collect();
+        assert_eq!(names.len(), file.cases.len(), "{}", ruleset.display());
+    }
+}
