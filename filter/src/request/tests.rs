@@ -1,0 +1,293 @@
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use router::Millis;
+use serde_json::json;
+
+use super::*;
+
+/// A host that holds state and counts; shared, so that a test sees what the filter did.
+#[derive(Debug, Default)]
+struct Fake {
+    request: RefCell<Headers>,
+    response: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// Bodies of calls; the index is the token.
+    calls: RefCell<Vec<String>>,
+    /// Calls are refused, as for a cluster Envoy does not know.
+    no_cluster: Cell<bool>,
+    /// `:status`, `cache-control` and body of the answer whose callback runs.
+    answer: RefCell<BTreeMap<String, Vec<u8>>>,
+    replies: RefCell<Vec<(u16, String)>>,
+    resumed: Cell<u32>,
+}
+
+impl Host for Rc<Fake> {
+    fn now(&self) -> Millis {
+        Millis(0)
+    }
+
+    fn log(&self, _: Level, _: &str) {}
+
+    fn configuration(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn request_headers(&self) -> Headers {
+        self.request.borrow().clone()
+    }
+
+    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+        self.remove_request_header(name)?;
+        self.request.borrow_mut().push((name.to_owned(), value.to_vec()));
+        Ok(())
+    }
+
+    fn remove_request_header(&self, name: &str) -> Result<(), Refused> {
+        self.request.borrow_mut().retain(|(key, _)| key != name);
+        Ok(())
+    }
+
+    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+        self.response.borrow_mut().insert(name.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    fn clear_route_cache(&self) -> Result<(), Refused> {
+        Err(Refused)
+    }
+
+    fn call(&self, call: &HttpCall<'_>) -> Result<u32, Refused> {
+        if self.no_cluster.get() {
+            return Err(Refused);
+        }
+        let mut calls = self.calls.borrow_mut();
+        calls.push(String::from_utf8(call.body.to_vec()).unwrap());
+        Ok(u32::try_from(calls.len() - 1).unwrap())
+    }
+
+    fn answer_header(&self, name: &str) -> Option<Vec<u8>> {
+        self.answer.borrow().get(name).cloned()
+    }
+
+    fn answer_body(&self, _: usize) -> Vec<u8> {
+        self.answer.borrow().get("body").cloned().unwrap_or_default()
+    }
+
+    fn reply(&self, status: u16, _: &[(&str, &str)], body: &[u8]) -> Result<(), Refused> {
+        self.replies.borrow_mut().push((status, String::from_utf8(body.to_vec()).unwrap()));
+        Ok(())
+    }
+
+    fn resume_request(&self) -> Result<(), Refused> {
+        self.resumed.set(self.resumed.get() + 1);
+        Ok(())
+    }
+}
+
+/// A filter and its host; every request asks about its scopes' namespaces.
+struct Edge {
+    host: Rc<Fake>,
+    filter: RequestFilter<Rc<Fake>>,
+}
+
+impl Edge {
+    fn new(headers: &[(&str, &[u8])]) -> Self {
+        let config = json!({
+            "topologyService": {"cluster": "topology", "authority": "topology"},
+            "responseHeaders": true,
+            "ruleset": {"rules": [
+                {
+                    "id": "fixed",
+                    "match": {"type": "path", "regexValue": "/c/(?<id>[0-9]+)/jwt/auth"},
+                    "action": "proxy",
+                    "proxy": {"address": "cell-9"},
+                    "rewritePath": "/jwt/auth",
+                },
+                {
+                    "id": "scopes",
+                    "match": {"type": "path", "regexValue": "/jwt/auth"},
+                    "transform": {"type": "registry-scopes", "output": "scopes"},
+                    "validate": {"exist": ["${scopes.namespace}"]},
+                    "action": "classify",
+                    "classify": {"claims": [{"route": "${scopes.namespace}"}]},
+                    "hashKey": "${scopes.namespace}",
+                },
+                {"id": "last", "action": "classify", "classify": {"type": "FIRST_CELL"}},
+            ]},
+        });
+        let host = Rc::new(Fake::default());
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
+        host.request.replace(headers.collect());
+        let router = Router::from_json(config.to_string().as_bytes()).unwrap();
+        let filter = RequestFilter::new(Rc::clone(&host), Some(Rc::new(router)));
+        Self { host, filter }
+    }
+
+    fn get(path: &str) -> Self {
+        Self::new(&[(":authority", b"gitlab.example"), (":path", path.as_bytes())])
+    }
+
+    fn request(&mut self) -> Action {
+        self.filter.on_http_request_headers(0, true)
+    }
+
+    fn respond(&mut self, token: u32, status: &str, body: &str) {
+        let answer = [(":status", status), ("body", body)];
+        let answer = answer.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        self.host.answer.replace(answer.into());
+        self.filter.on_http_call_response(token, 1, body.len(), 0);
+    }
+
+    fn found(&mut self, token: u32, cell: &str) {
+        let body = json!({"action": "PROXY", "proxy": {"address": cell}});
+        self.respond(token, "200", &body.to_string());
+    }
+
+    /// The values of a request header as the Cell would see them.
+    fn sent(&self, name: &str) -> Vec<String> {
+        let headers = self.host.request.borrow();
+        let values = headers.iter().filter(|(key, _)| key == name);
+        values.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+
+    fn statuses(&self) -> Vec<u16> {
+        self.host.replies.borrow().iter().map(|(status, _)| *status).collect()
+    }
+}
+
+const TWO: &str = "/jwt/auth?scope=repository:a/x:pull&scope=repository:b/x:pull";
+
+#[test]
+fn every_inbound_copy_of_the_edges_headers_is_stripped_in_any_spelling() {
+    let mut edge = Edge::new(&[
+        (":authority", b"gitlab.example"),
+        (":path", b"/c/9/jwt/auth"),
+        ("x-cell-cluster", b"evil"),
+        ("x-cell-cluster", b"evil"),
+        ("x_cell_cluster", b"evil"),
+        ("x-cell_hash-key", b"evil"),
+        ("x-cell", b"evil"),
+        ("x_cell_rule", b"evil"),
+        ("x-gitlab-http-router-rule-type", b"evil"),
+        ("x-forwarded-host", b"evil"),
+        ("x-cell-other", b"kept"),
+    ]);
+    assert_eq!(edge.request(), Action::Continue);
+    assert!(edge.host.request.borrow().iter().all(|(_, value)| value != b"evil"));
+    assert_eq!(edge.sent("x-cell-cluster"), ["cell-9"]);
+    assert_eq!(edge.sent("x-forwarded-host"), ["gitlab.example"]);
+    assert_eq!(edge.sent("x-cell-other"), ["kept"]);
+}
+
+#[test]
+fn a_decision_becomes_headers_path_and_response_headers() {
+    let mut edge = Edge::get("/c/9/jwt/auth?service=x");
+    assert_eq!(edge.request(), Action::Continue);
+    assert_eq!(edge.sent(":path"), ["/jwt/auth?service=x"]);
+    assert_eq!(edge.sent("x-gitlab-http-router-rule-action"), ["proxy"]);
+    edge.filter.on_http_response_headers(0, true);
+    let response = edge.host.response.borrow();
+    assert_eq!(response["x-cell"], b"cell-9");
+    assert_eq!(response["x-cell-rule"], b"fixed");
+}
+
+#[test]
+fn the_request_waits_for_all_calls_and_goes_on_once() {
+    let mut edge = Edge::get(TWO);
+    assert_eq!(edge.request(), Action::Pause);
+    assert_eq!(edge.host.calls.borrow().len(), 2);
+    edge.found(1, "cell-2");
+    assert_eq!(edge.host.resumed.get(), 0);
+    edge.found(0, "cell-2");
+    assert_eq!(edge.host.resumed.get(), 1);
+    assert_eq!(edge.sent("x-cell-cluster"), ["cell-2"]);
+}
+
+#[test]
+fn answers_are_matched_to_their_calls_whatever_their_order() {
+    let mut edge = Edge::get(TWO);
+    assert_eq!(edge.request(), Action::Pause);
+    edge.respond(1, "404", "{}");
+    edge.found(0, "cell-1");
+    assert_eq!(edge.sent("x-cell-cluster"), ["cell-1"]);
+    let router = edge.filter.router.unwrap();
+    let path = b"/jwt/auth?scope=repository:a:pull".to_vec();
+    let step = router.start(&Request::new(&[(":path".to_owned(), path)]), Millis(0));
+    assert!(matches!(step, Step::Continue(decision) if decision.cluster == "cell-1"));
+}
+
+#[test]
+fn answers_that_are_late_repeated_or_unknown_change_nothing() {
+    let mut edge = Edge::get(TWO);
+    assert_eq!(edge.request(), Action::Pause);
+    edge.found(7, "cell-7");
+    edge.found(0, "cell-2");
+    edge.found(0, "cell-3");
+    edge.found(1, "cell-2");
+    edge.found(1, "cell-3");
+    assert_eq!(edge.host.resumed.get(), 1);
+    assert_eq!(edge.sent("x-cell-cluster"), ["cell-2"]);
+    assert!(edge.statuses().is_empty());
+}
+
+#[test]
+fn an_answer_after_the_client_left_changes_nothing() {
+    let mut edge = Edge::get(TWO);
+    assert_eq!(edge.request(), Action::Pause);
+    assert!(edge.filter.on_done());
+    edge.found(0, "cell-2");
+    edge.found(1, "cell-2");
+    assert_eq!(edge.host.resumed.get(), 0);
+    assert!(edge.statuses().is_empty());
+}
+
+#[test]
+fn a_reply_ends_the_request_without_resuming_it() {
+    let mut edge = Edge::get(TWO);
+    assert_eq!(edge.request(), Action::Pause);
+    edge.found(0, "cell-1");
+    edge.found(1, "cell-2");
+    assert_eq!(edge.statuses(), [400]);
+    assert_eq!(edge.host.resumed.get(), 0);
+    assert!(edge.sent("x-cell-cluster").is_empty());
+}
+
+#[test]
+fn a_round_may_be_followed_by_another() {
+    let mut edge = Edge::get("/jwt/auth?scope=repository:a/x:pull");
+    assert_eq!(edge.request(), Action::Pause);
+    edge.respond(0, "404", "{}");
+    assert_eq!(edge.host.calls.borrow().last().unwrap(), r#"{"type":"FIRST_CELL"}"#);
+    assert_eq!(edge.host.resumed.get(), 0);
+    edge.found(1, "cell-1");
+    assert_eq!(edge.host.resumed.get(), 1);
+}
+
+#[test]
+fn a_call_that_fails_at_once_or_later_is_503() {
+    let mut edge = Edge::get("/");
+    edge.host.no_cluster.set(true);
+    assert_eq!(edge.request(), Action::Pause);
+    assert_eq!(edge.statuses(), [503]);
+
+    let mut edge = Edge::get("/");
+    assert_eq!(edge.request(), Action::Pause);
+    edge.filter.on_http_call_response(0, 0, 0, 0);
+    assert_eq!(edge.statuses(), [503]);
+    assert!(edge.sent("x-cell-cluster").is_empty());
+}
+
+#[test]
+fn without_a_configuration_no_request_passes() {
+    let mut edge = Edge::get("/c/9/jwt/auth");
+    edge.filter.router = None;
+    assert_eq!(edge.request(), Action::Pause);
+    assert_eq!(edge.statuses(), [503]);
+}
+
+#[test]
+fn bytes_that_are_no_utf8_pass_through() {
+    let mut edge =
+        Edge::new(&[(":path", b"/c/9/jwt/auth"), ("user-agent", b"\xff\xfe"), ("cookie", b"\xff")]);
+    assert_eq!(edge.request(), Action::Continue);
+}
