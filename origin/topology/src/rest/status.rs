@@ -1,0 +1,93 @@
+//! Errors as gRPC's gateway writes them: `{"code":5,"message":"…","details":[]}`.
+
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::directory::{InvalidRequest, NotFound};
+
+/// The gRPC codes this service answers with; the value is the one on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Code {
+    InvalidArgument = 3,
+    NotFound = 5,
+    Unimplemented = 12,
+    Internal = 13,
+}
+
+/// An error: an HTTP status, a gRPC code, and a sentence for people.
+#[derive(Debug)]
+pub(super) struct Status {
+    http: StatusCode,
+    code: Code,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    code: u8,
+    message: &'a str,
+    // Always empty: `google.protobuf.Any` details are for gRPC clients.
+    details: [(); 0],
+}
+
+impl Status {
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub(super) fn invalid(message: String) -> Self {
+        Self { http: StatusCode::BAD_REQUEST, code: Code::InvalidArgument, message }
+    }
+
+    pub(super) fn no_such_route() -> Self {
+        let message = "no such route".to_owned();
+        Self { http: StatusCode::NOT_FOUND, code: Code::Unimplemented, message }
+    }
+
+    pub(super) fn no_such_method() -> Self {
+        let message = "method not allowed on this route".to_owned();
+        Self { http: StatusCode::METHOD_NOT_ALLOWED, code: Code::Unimplemented, message }
+    }
+
+    pub(super) fn internal(error: &serde_json::Error) -> Self {
+        tracing::error!(%error, "cannot write the answer");
+        let message = "cannot write the answer".to_owned();
+        Self { http: StatusCode::INTERNAL_SERVER_ERROR, code: Code::Internal, message }
+    }
+}
+
+impl From<InvalidRequest> for Status {
+    fn from(invalid: InvalidRequest) -> Self {
+        Self::invalid(invalid.to_string())
+    }
+}
+
+impl From<NotFound> for Status {
+    fn from(not_found: NotFound) -> Self {
+        let message = not_found.to_string();
+        Self { http: StatusCode::NOT_FOUND, code: Code::NotFound, message }
+    }
+}
+
+impl From<BytesRejection> for Status {
+    fn from(rejection: BytesRejection) -> Self {
+        Self { http: rejection.status(), ..Self::invalid(rejection.body_text()) }
+    }
+}
+
+impl IntoResponse for Status {
+    fn into_response(self) -> Response {
+        let body = Body { code: self.code as u8, message: &self.message, details: [] };
+        let mut response = super::json(&body);
+        *response.status_mut() = self.http;
+        if self.code != Code::NotFound {
+            response.headers_mut().insert(CACHE_CONTROL, NO_STORE);
+        }
+        response
+    }
+}
+
+const NO_STORE: axum::http::HeaderValue = axum::http::HeaderValue::from_static("no-store");

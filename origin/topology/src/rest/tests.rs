@@ -1,0 +1,219 @@
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+
+const CONFIG: &str = r#"
+    env = "test"
+    cache = { positive_ttl_seconds = 300, negative_ttl_seconds = 7 }
+    [[cells]]
+    id = 1
+    address = "cell-1"
+    registry_address = "registry-cell-1"
+    sequence_ranges = [{ minval = 1, maxval = 9007199254740993 }]
+    [[cells]]
+    id = 2
+    address = "cell-2"
+    session_prefix = "cell-2"
+    [[claims]]
+    cell = 1
+    route = "acme"
+    [[claims]]
+    cell = 2
+    redirect_route = "acme"
+    organization_id = 1001
+"#;
+
+fn live(config: &str) -> (watch::Sender<Arc<Config>>, Live) {
+    watch::channel(Arc::new(Config::from_toml(config).unwrap()))
+}
+
+struct Answer {
+    status: StatusCode,
+    cache_control: Option<String>,
+    body: Value,
+}
+
+async fn ask(live: &Live, request: Request<Body>) -> Answer {
+    let response = routes(live.clone()).oneshot(request).await.unwrap();
+    let status = response.status();
+    let header = |name| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
+    assert_eq!(header(CONTENT_TYPE).as_deref(), Some("application/json"));
+    let cache_control = header(CACHE_CONTROL);
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    Answer { status, cache_control, body: serde_json::from_slice(&bytes).unwrap() }
+}
+
+async fn send(method: &str, path: &str, body: impl Into<Body>) -> Answer {
+    let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+    ask(&live(CONFIG).1, request).await
+}
+
+async fn classify(body: &str) -> Answer {
+    send("POST", "/v1/classify", body.to_owned()).await
+}
+
+#[tokio::test]
+async fn a_classified_request_gets_both_addresses_of_its_cell() {
+    let answer = classify(r#"{"type":"CELL_ID","value":"1"}"#).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(
+        answer.body,
+        json!({"action": "PROXY",
+               "proxy": {"address": "cell-1", "registryAddress": "registry-cell-1"}})
+    );
+}
+
+#[tokio::test]
+async fn a_cell_without_a_registry_has_no_registry_address() {
+    let answer = classify(r#"{"type":"SESSION_PREFIX","value":"cell-2"}"#).await;
+    assert_eq!(answer.body, json!({"action": "PROXY", "proxy": {"address": "cell-2"}}));
+}
+
+#[tokio::test]
+async fn claims_are_tried_in_order_and_the_matched_one_is_named() {
+    let answer = classify(r#"{"claims":[{"route":"nobody"},{"redirectRoute":"Acme"}]}"#).await;
+    assert_eq!(
+        answer.body,
+        json!({"action": "PROXY", "proxy": {"address": "cell-2"},
+               "matchedClaim": {"redirectRoute": "Acme"}})
+    );
+}
+
+#[tokio::test]
+async fn names_are_accepted_in_both_spellings_and_numbers_as_text_too() {
+    for claim in [
+        r#"{"organizationId":"1001"}"#,
+        r#"{"organizationId":1001}"#,
+        r#"{"organization_id":1001,"route":null}"#,
+    ] {
+        let answer = classify(&format!(r#"{{"claims":[{claim}]}}"#)).await;
+        assert_eq!(answer.body["matchedClaim"], json!({"organizationId": "1001"}), "{claim}");
+    }
+    for kind in [r#""FIRST_CELL""#, "1"] {
+        let answer = classify(&format!(r#"{{"type":{kind},"value":null,"claims":[]}}"#)).await;
+        assert_eq!(answer.body["proxy"]["address"], "cell-1", "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn not_found_is_a_404_with_code_5() {
+    let answer = classify(r#"{"type":"SESSION_PREFIX","value":"junk_value"}"#).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        answer.body,
+        json!({"code": 5, "message": "cell not found: \"junk_value\"", "details": []})
+    );
+}
+
+#[tokio::test]
+async fn answers_say_how_long_they_may_be_kept() {
+    let found = classify(r#"{"type":"FIRST_CELL"}"#).await;
+    assert_eq!(found.cache_control.as_deref(), Some("max-age=300"));
+    let not_found = classify(r#"{"claims":[{"route":"nobody"}]}"#).await;
+    assert_eq!(not_found.cache_control.as_deref(), Some("max-age=7"));
+    let invalid = classify("{}").await;
+    assert_eq!(invalid.cache_control.as_deref(), Some("no-store"));
+}
+
+#[tokio::test]
+async fn a_bad_question_is_a_400_with_code_3() {
+    for body in [
+        "",
+        "[]",
+        "{}",
+        "{",
+        "\u{feff}{}",
+        r#"{"type":"UNSPECIFIED"}"#,
+        r#"{"type":0}"#,
+        r#"{"type":4,"value":"x"}"#,
+        r#"{"type":"SessionPrefix","value":"cell-2"}"#,
+        r#"{"type":"CELL_ID","value":2}"#,
+        r#"{"type":"CELL_ID","value":"z"}"#,
+        r#"{"type":"CELL_ID","value":"2","value":"1"}"#,
+        r#"{"type":"CELL_ID","value":"2","claims":[{"route":"acme"}]}"#,
+        r#"{"typ":"CELL_ID"}"#,
+        r#"{"claim":{"route":"acme"}}"#,
+        r#"{"claims":{"route":"acme"}}"#,
+        r#"{"claims":[null]}"#,
+        r#"{"claims":[{}]}"#,
+        r#"{"claims":[{"rute":"acme"}]}"#,
+        r#"{"claims":[{"route":7}]}"#,
+        r#"{"claims":[{"route":"acme","redirectRoute":"acme"}]}"#,
+        r#"{"claims":[{"organizationId":"9223372036854775808"}]}"#,
+        r#"{"claims":[{"organizationId":1.5}]}"#,
+    ] {
+        let answer = classify(body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(answer.body["code"], 3, "{body}");
+        assert_eq!(answer.body["details"], json!([]), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_unspecified_type_is_refused_in_gitlabs_words() {
+    assert_eq!(classify("{}").await.body["message"], "invalid type: \"UNSPECIFIED\"");
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused() {
+    let answer = classify(&" ".repeat(MAX_BODY_BYTES + 1)).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(answer.body["code"], 3);
+}
+
+#[tokio::test]
+async fn deep_nesting_is_refused_without_harm() {
+    let answer = classify(&format!("{{\"claims\":{}", "[".repeat(60_000))).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn cells_are_listed_in_order_with_64_bit_numbers_as_text() {
+    let answer = send("GET", "/v1/cells", "").await;
+    assert_eq!(answer.cache_control.as_deref(), Some("max-age=300"));
+    assert_eq!(
+        answer.body,
+        json!({"cells": [
+            {"id": "1", "address": "cell-1", "registryAddress": "registry-cell-1",
+             "sequenceRanges": [{"minval": "1", "maxval": "9007199254740993"}]},
+            {"id": "2", "address": "cell-2", "sessionPrefix": "cell-2"},
+        ]})
+    );
+}
+
+#[tokio::test]
+async fn health_probes_are_answered() {
+    for path in ["/health/live", "/health/ready"] {
+        let answer = send("GET", path, "").await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.body, json!({"status": "SERVING", "env": "test", "cells": 2}));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_route_is_never_mistaken_for_an_unknown_cell() {
+    for (method, path, status) in
+        [("POST", "/v2/classify", 404), ("GET", "/v1/classify", 405), ("POST", "/v1/cells", 405)]
+    {
+        let answer = send(method, path, "").await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}");
+        assert_eq!(answer.body["code"], 12, "{method} {path}");
+        assert_eq!(answer.cache_control.as_deref(), Some("no-store"), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_configuration_is_used_from_the_next_request_on() {
+    let (publish, live) = live(CONFIG);
+    let request = || {
+        let body = r#"{"claims":[{"route":"initech"}]}"#;
+        Request::post("/v1/classify").body(Body::from(body)).unwrap()
+    };
+    assert_eq!(ask(&live, request()).await.status, StatusCode::NOT_FOUND);
+    let grown = format!("{CONFIG}\n[[claims]]\ncell = 2\nroute = \"initech\"");
+    publish.send_replace(Arc::new(Config::from_toml(&grown).unwrap()));
+    assert_eq!(ask(&live, request()).await.status, StatusCode::OK);
+}
