@@ -1,0 +1,63 @@
+//! What an operator does to a Cell from its command line: groups, users, members, tokens.
+
+use anyhow::{Context as _, Result};
+
+use crate::auth::personal;
+use crate::config::{Config, Secret};
+use crate::db::{Db, DbError};
+
+/// Opens the Cell's database, its schema brought up to date.
+///
+/// # Errors
+/// The database cannot be used.
+pub async fn open(config: &Config) -> Result<Db> {
+    let db = Db::open(&config.database).await.context("[database] url")?;
+    db.migrate().await?;
+    Ok(db)
+}
+
+/// Makes a group; one that is there stays as it is.
+///
+/// # Errors
+/// The path is malformed, the group above is missing, or the database fails.
+pub async fn create_group(db: &Db, path: &str) -> Result<()> {
+    anyhow::ensure!(crate::http::action::is_group_path(path), "`{path}` is not a group's path");
+    allow_existing(db.create_group(path).await)
+        .with_context(|| format!("cannot make the group {path}; the one above it must be there"))
+}
+
+/// Makes a user; one that is there stays as it is.
+///
+/// # Errors
+/// The database fails.
+pub async fn create_user(db: &Db, username: &str) -> Result<()> {
+    allow_existing(db.create_user(username).await)
+        .with_context(|| format!("cannot make the user {username}"))
+}
+
+/// Makes a user a member of a group and of the groups below it.
+///
+/// # Errors
+/// Either is missing, or the database fails.
+pub async fn add_member(db: &Db, group: &str, username: &str) -> Result<()> {
+    let user = db.user_id(username).await.with_context(|| format!("no user {username}"))?;
+    db.add_member(group, user).await.with_context(|| format!("no group {group}"))
+}
+
+/// Makes a personal access token; its text is shown now and never again.
+///
+/// # Errors
+/// The user is missing, or the database fails.
+pub async fn create_token(config: &Config, db: &Db, username: &str, name: &str) -> Result<Secret> {
+    let user = db.user_id(username).await.with_context(|| format!("no user {username}"))?;
+    let token = personal::mint(config.cell.id, user)?;
+    db.add_token(token.expose(), user, name).await?;
+    Ok(token)
+}
+
+fn allow_existing<T>(made: Result<T, DbError>) -> Result<(), DbError> {
+    match made {
+        Ok(_) | Err(DbError::Exists(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

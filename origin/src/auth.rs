@@ -1,0 +1,141 @@
+//! Who is asking: credentials in, an identity out. What it may do is policy's to say.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::config::{Config, Secret};
+use crate::db::Db;
+use crate::db::groups::UserId;
+use crate::error::Error;
+
+pub use jwt::{AccessEntry, Issued, Jwt};
+
+mod jwt;
+pub mod key;
+pub mod personal;
+
+/// The `service` of this Cell's token endpoint, and the `aud` of its JWTs.
+pub const SERVICE: &str = "dependency_proxy";
+
+/// An authenticated user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's key in this Cell.
+    pub user: UserId,
+    /// The user's name.
+    pub username: String,
+}
+
+/// What an `Authorization` header holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A user name, which is not looked at, and a token as password (RFC 7617).
+    Basic(Secret),
+    /// A JWT of ours, presumably (RFC 6750).
+    Bearer(Secret),
+}
+
+impl Credential {
+    /// Reads the header. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error::BadAuthorization`]: several, another scheme, or one that cannot be decoded.
+    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Error> {
+        let mut all = headers.get_all(AUTHORIZATION).iter();
+        let Some(header) = all.next() else { return Ok(None) };
+        if all.next().is_some() {
+            return Err(Error::BadAuthorization("there are several"));
+        }
+        let text = header.to_str().map_err(|_| Error::BadAuthorization("not ASCII"))?;
+        let (scheme, value) =
+            text.trim().split_once(' ').ok_or(Error::BadAuthorization("no value"))?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Ok(Some(Self::Bearer(Secret::new(value.trim().to_owned()))));
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return Err(Error::BadAuthorization("neither Basic nor Bearer"));
+        }
+        let decoded =
+            STANDARD.decode(value.trim()).ok().and_then(|raw| String::from_utf8(raw).ok());
+        let pair = decoded.ok_or(Error::BadAuthorization("Basic, but not base64 of text"))?;
+        let (_, password) =
+            pair.split_once(':').ok_or(Error::BadAuthorization("Basic, but without a colon"))?;
+        Ok(Some(Self::Basic(Secret::new(password.to_owned()))))
+    }
+}
+
+/// Turns credentials into identities.
+#[derive(Debug)]
+pub struct Authenticator {
+    db: Db,
+    jwt: Jwt,
+    cell: u64,
+}
+
+impl Authenticator {
+    /// With the key the configuration names.
+    ///
+    /// # Errors
+    /// The key cannot be read or made.
+    pub fn new(config: &Config, db: Db) -> anyhow::Result<Self> {
+        let key = key::load_or_make(&config.auth.signing_key)?;
+        Ok(Self { db, jwt: Jwt::new(config, &key)?, cell: config.cell.id })
+    }
+
+    /// Who sends this request to the registry.
+    ///
+    /// # Errors
+    /// Nobody ([`Error::Unauthenticated`]), or a bad credential.
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Error> {
+        match Credential::of(headers)? {
+            Some(Credential::Bearer(token)) => self.jwt.verify(token.expose()),
+            Some(Credential::Basic(password)) => {
+                self.owner(password.expose()).await?.ok_or(Error::Unauthenticated)
+            }
+            None => Err(Error::Unauthenticated),
+        }
+    }
+
+    /// Who asks for a JWT. A token that names another Cell is no wrong password: here it proves
+    /// nothing, and the edge sent it here because of what was asked for.
+    ///
+    /// # Errors
+    /// [`Error::WrongCredential`], [`Error::ForeignCredential`], or the database fails.
+    pub async fn log_in(&self, headers: &HeaderMap) -> Result<Identity, Error> {
+        let Some(Credential::Basic(password)) = Credential::of(headers)? else {
+            return Err(Error::WrongCredential);
+        };
+        let password = password.expose();
+        if let Some(identity) = self.owner(password).await? {
+            return Ok(identity);
+        }
+        match personal::cell_of(password) {
+            Some(cell) if cell != self.cell => Err(Error::ForeignCredential),
+            _ => Err(Error::WrongCredential),
+        }
+    }
+
+    /// Signs a JWT for an identity.
+    ///
+    /// # Errors
+    /// Signing fails.
+    pub fn issue(&self, identity: &Identity, access: Vec<AccessEntry>) -> Result<Issued, Error> {
+        self.jwt.issue(identity, access)
+    }
+
+    /// The public keys, as a JWK Set (RFC 7517 §5).
+    #[must_use]
+    pub fn jwks(&self) -> &serde_json::Value {
+        self.jwt.jwks()
+    }
+
+    async fn owner(&self, token: &str) -> Result<Option<Identity>, Error> {
+        let owner = self.db.token_owner(token).await?;
+        Ok(owner.map(|owner| Identity { user: owner.user, username: owner.username }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! The pull-through decision: what is served from here, what is fetched, what a failure means.
+
+pub mod blob;
+mod flight;
+pub mod manifest;
+
+/// Where an answer came from; the `x-cache` header and the log field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// From the cache, which is known to be right.
+    Hit,
+    /// From the upstream, stored on its way.
+    Miss,
+    /// From a fetch that another client's request had started.
+    Coalesced,
+    /// From the cache, while the upstream could not be asked.
+    Stale,
+}
+
+impl CacheStatus {
+    /// The header's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "HIT",
+            Self::Miss => "MISS",
+            Self::Coalesced => "COALESCED",
+            Self::Stale => "STALE",
+        }
+    }
+}

@@ -1,0 +1,68 @@
+use super::*;
+
+const MINIMAL: &str = r#"
+[cell]
+id = 1
+[http]
+listen = "127.0.0.1:8101"
+external_url = "http://127.0.0.1:8080"
+[database]
+url = "sqlite:/tmp/origin.db"
+[store]
+url = "file:///tmp/objects"
+spool = "/tmp/spool"
+"#;
+
+fn error_of(text: &str) -> String {
+    format!("{:#}", Config::parse(text).unwrap_err())
+}
+
+#[test]
+fn the_example_file_loads_and_names_every_key() {
+    let example = include_str!("../../origin.example.toml");
+    Config::parse(example).unwrap();
+    for key in ["short_names", "allow_private_networks", "allowed_hosts", "when_refused", "issuer"]
+    {
+        assert!(example.contains(key), "{key} is not documented");
+    }
+}
+
+#[test]
+fn what_is_left_out_has_the_documented_default() {
+    let config = Config::parse(MINIMAL).unwrap();
+    assert_eq!(config.upstream.url.as_str(), "https://registry-1.docker.io/");
+    assert_eq!(config.upstream.short_names, ShortNames::Library);
+    assert_eq!(config.auth.token_life, Duration::from_secs(900));
+    assert_eq!(config.auth.issuer, "cell-1");
+    assert_eq!(config.cache.when_refused, WhenRefused::Honest);
+}
+
+#[test]
+fn a_wrong_key_is_named() {
+    let cases = [
+        ("colour = 1\n", "colour"),
+        ("[upstream]\nurl = \"ftp://x\"\n", "not an http(s) URL"),
+        ("[upstream]\nurl = \"https://u:p@x/\"\n", "only scheme, host and port"),
+        ("[upstream]\nusername = \"me\"\n", "give both or neither"),
+        ("[auth]\ntoken_life = \"1s\"\n", "token_life"),
+        ("[cache]\nwhen_refused = \"maybe\"\n", "maybe"),
+    ];
+    for (addition, named) in cases {
+        let text = if addition.starts_with('[') {
+            format!("{MINIMAL}{addition}")
+        } else {
+            format!("{addition}{MINIMAL}")
+        };
+        assert!(error_of(&text).contains(named), "{addition}: {}", error_of(&text));
+    }
+    assert!(error_of(&MINIMAL.replace("id = 1", "id = 0")).contains("starts at 1"));
+    assert!(error_of(&MINIMAL.replace("file://", "ftp://")).contains("[store] url"));
+}
+
+#[test]
+fn a_secret_does_not_show_in_debug() {
+    let text = format!("{MINIMAL}[upstream]\nusername = \"me\"\npassword = \"hunter2\"\n");
+    let config = Config::parse(&text).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert_eq!(config.upstream.password.unwrap().expose(), "hunter2");
+}

@@ -1,0 +1,128 @@
+//! Manifests that are stored, the groups that may see them, and the tags that point at them.
+
+use oci::{Digest, RepositoryName, Tag};
+
+use super::blobs::size_of;
+use super::groups::GroupId;
+use super::{Db, DbError, corrupt, now_millis};
+
+/// A manifest a group may see; its bytes are in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredManifest {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// How many bytes.
+    pub size: u64,
+    /// The `Content-Type` it came with, to the letter.
+    pub media_type: String,
+}
+
+type Row = (String, i64, String);
+
+fn stored((digest, size, media_type): Row) -> Result<StoredManifest, DbError> {
+    let digest = digest.parse().map_err(|error| corrupt("manifests", &error))?;
+    Ok(StoredManifest { digest, size: size_of("manifests", size)?, media_type })
+}
+
+impl Db {
+    /// What a tag pointed at when it was last pulled by this group.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn tagged_manifest(
+        &self,
+        group: GroupId,
+        image: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<StoredManifest>, DbError> {
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT m.digest, m.size, l.media_type FROM tags t
+             JOIN manifests m ON m.digest = t.digest
+             JOIN manifest_links l
+               ON l.group_id = t.group_id AND l.image = t.image AND l.digest = t.digest
+             WHERE t.group_id = $1 AND t.image = $2 AND t.tag = $3",
+        )
+        .bind(group.0)
+        .bind(image.as_str())
+        .bind(tag.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(stored).transpose()
+    }
+
+    /// A manifest by digest, if this group has pulled it as part of this image.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn linked_manifest(
+        &self,
+        group: GroupId,
+        image: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<StoredManifest>, DbError> {
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT m.digest, m.size, l.media_type FROM manifest_links l
+             JOIN manifests m ON m.digest = l.digest
+             WHERE l.group_id = $1 AND l.image = $2 AND l.digest = $3",
+        )
+        .bind(group.0)
+        .bind(image.as_str())
+        .bind(digest.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(stored).transpose()
+    }
+
+    /// Makes a stored manifest visible to a group, and a tag point at it; its object must be
+    /// complete by now.
+    ///
+    /// # Errors
+    /// The database fails; then nothing became visible.
+    pub async fn commit_manifest(
+        &self,
+        group: GroupId,
+        image: &RepositoryName,
+        tag: Option<&Tag>,
+        manifest: &StoredManifest,
+    ) -> Result<(), DbError> {
+        let (digest, now) = (manifest.digest.to_string(), now_millis());
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "INSERT INTO manifests (digest, size, created_at) VALUES ($1, $2, $3)
+             ON CONFLICT (digest) DO NOTHING",
+        )
+        .bind(&digest)
+        .bind(i64::try_from(manifest.size).map_err(|error| corrupt("manifests", &error))?)
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "INSERT INTO manifest_links (group_id, image, digest, media_type, created_at, read_at)
+             VALUES ($1, $2, $3, $4, $5, $5)
+             ON CONFLICT (group_id, image, digest) DO UPDATE SET media_type = excluded.media_type",
+        )
+        .bind(group.0)
+        .bind(image.as_str())
+        .bind(&digest)
+        .bind(&manifest.media_type)
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        if let Some(tag) = tag {
+            sqlx::query(
+                "INSERT INTO tags (group_id, image, tag, digest, checked_at)
+                 VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (group_id, image, tag)
+                 DO UPDATE SET digest = excluded.digest, checked_at = excluded.checked_at",
+            )
+            .bind(group.0)
+            .bind(image.as_str())
+            .bind(tag.as_str())
+            .bind(&digest)
+            .bind(now)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+}

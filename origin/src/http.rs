@@ -1,0 +1,110 @@
+//! Requests in, responses out: parse → authenticate → authorize → dispatch.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{any, get};
+use oci::ByteRange;
+use tracing::{Instrument as _, info, info_span};
+
+use crate::App;
+use crate::cache::blob::BlobRequest;
+use crate::cache::manifest::ManifestRequest;
+use crate::db::groups::GroupId;
+use crate::error::Error;
+use crate::policy::{self, Denial, Verdict};
+
+use action::{Action, Target};
+
+pub mod action;
+mod health;
+mod reply;
+mod token;
+
+/// All paths of an origin.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/jwt/auth", any(token::issue))
+        .route("/oauth/discovery/keys", get(token::jwks))
+        .route("/-/liveness", get(health::live))
+        .route("/-/readiness", get(health::ready))
+        .fallback(registry)
+        .layer(middleware::from_fn(log))
+        .with_state(app)
+}
+
+async fn registry(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let reply = answer(&app, &parts.method, parts.uri.path(), &parts.headers).await;
+    reply.unwrap_or_else(|error| error.into_response(&app.challenge))
+}
+
+/// The whole pipeline; an unknown path is refused before anybody is asked who they are.
+async fn answer(
+    app: &App,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
+    let action = Action::parse(method, path)?;
+    let identity = app.auth.identify(headers).await?;
+    let Action::Pull { group, image, target } = action else { return Ok(reply::pong()) };
+    let access = app.db.access(&group, identity.user).await?;
+    let group = match policy::decide(access) {
+        Verdict::Allow(group) => group,
+        Verdict::Deny(Denial::NotVisible) => return Err(Error::GroupUnknown(group)),
+        Verdict::Deny(Denial::Disabled) => return Err(Error::Disabled(group)),
+    };
+    dispatch(app, Pull { group, image, target, body: method != Method::HEAD }, headers).await
+}
+
+/// A pull that was authorised.
+struct Pull {
+    group: GroupId,
+    image: oci::RepositoryName,
+    target: Target,
+    body: bool,
+}
+
+async fn dispatch(app: &App, pull: Pull, headers: &HeaderMap) -> Result<Response, Error> {
+    let Pull { group, ref image, ref target, body } = pull;
+    match target {
+        Target::Manifest(reference) => {
+            let request = ManifestRequest { group, image, body };
+            Ok(reply::manifest(app.manifests.open(request, reference).await?, headers))
+        }
+        Target::Blob(digest) if body => {
+            let range = headers.get("range").and_then(|range| range.to_str().ok());
+            let request = BlobRequest { group, image, digest };
+            let blob = app.blobs.open(request, range.and_then(ByteRange::parse)).await?;
+            Ok(reply::blob(digest, blob))
+        }
+        Target::Blob(digest) => {
+            let head = app.blobs.head(BlobRequest { group, image, digest }).await?;
+            Ok(reply::blob_head(digest, head))
+        }
+    }
+}
+
+/// One line a request, at its end; the query is left out, as clients put secrets there.
+async fn log(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request.headers().get("x-request-id").map_or("-", printable).to_owned();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let span = info_span!("request", id, %method, path);
+    let response = next.run(request).instrument(span.clone()).await;
+    let status = response.status().as_u16();
+    let cache = response.headers().get(reply::X_CACHE).map_or("-", printable);
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    span.in_scope(|| info!(status, cache, duration_us = micros, "answered"));
+    response
+}
+
+fn printable(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or("-")
+}

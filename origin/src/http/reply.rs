@@ -1,0 +1,110 @@
+//! Good answers: the headers each client needs, spelled in one place.
+
+use axum::body::Body;
+use axum::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
+    IF_NONE_MATCH, WARNING,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use oci::Digest;
+use oci::media_type::OCTET_STREAM;
+
+use crate::cache::CacheStatus;
+use crate::cache::blob::{BlobHead, OpenBlob};
+use crate::cache::manifest::OpenManifest;
+use crate::error::API_VERSION;
+
+/// Where an answer came from; see [`CacheStatus`].
+pub(super) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// `GET /v2/` of somebody who is logged in.
+pub(super) fn pong() -> Response {
+    let mut response = Response::new(Body::from("{}"));
+    set(response.headers_mut(), CONTENT_TYPE, "application/json");
+    set(response.headers_mut(), API_VERSION, "registry/2.0");
+    response
+}
+
+/// A manifest, or its head; 304 where the client has it (RFC 9110 §13.1.2).
+pub(super) fn manifest(manifest: OpenManifest, asked: &HeaderMap) -> Response {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    describe(headers, &manifest.digest, manifest.status);
+    set(headers, CONTENT_TYPE, &manifest.media_type);
+    if manifest.status == CacheStatus::Stale {
+        set(headers, WARNING, "110 - \"Response is Stale\"");
+    }
+    if has_already(asked, &manifest.digest) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    headers.insert(CONTENT_LENGTH, manifest.size.into());
+    if let Some(bytes) = manifest.bytes {
+        *response.body_mut() = Body::from(bytes);
+    }
+    response
+}
+
+/// A blob or a part of it, streamed.
+pub(super) fn blob(digest: &Digest, blob: OpenBlob) -> Response {
+    let mut response = Response::new(Body::from_stream(blob.body));
+    let headers = response.headers_mut();
+    describe_blob(headers, digest, blob.status);
+    match (blob.range, blob.length) {
+        (Some(range), length) => {
+            let (first, last) = range.into_inner();
+            headers.insert(CONTENT_LENGTH, (last - first + 1).into());
+            let total = length.map_or_else(|| "*".to_owned(), |length| length.to_string());
+            set(headers, CONTENT_RANGE, &format!("bytes {first}-{last}/{total}"));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        }
+        (None, Some(length)) => {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        (None, None) => {}
+    }
+    response
+}
+
+/// A blob's head.
+pub(super) fn blob_head(digest: &Digest, head: BlobHead) -> Response {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    describe_blob(headers, digest, head.status);
+    if let Some(length) = head.length {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    response
+}
+
+fn describe_blob(headers: &mut HeaderMap, digest: &Digest, status: CacheStatus) {
+    describe(headers, digest, status);
+    set(headers, CONTENT_TYPE, OCTET_STREAM);
+    set(headers, ACCEPT_RANGES, "bytes");
+    // Private: what one group may see is no shared cache's to keep.
+    set(headers, CACHE_CONTROL, "private, max-age=31536000, immutable");
+}
+
+fn describe(headers: &mut HeaderMap, digest: &Digest, status: CacheStatus) {
+    let digest = digest.to_string();
+    set(headers, API_VERSION, "registry/2.0");
+    set(headers, DIGEST, &digest);
+    set(headers, ETAG, &format!("\"{digest}\""));
+    set(headers, X_CACHE, status.as_str());
+}
+
+fn has_already(asked: &HeaderMap, digest: &Digest) -> bool {
+    let tags = asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let ours = digest.to_string();
+    tags.flat_map(|tags| tags.split(','))
+        .map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'))
+        .any(|tag| tag == ours)
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

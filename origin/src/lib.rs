@@ -1,0 +1,89 @@
+//! A Cell's dependency proxy: a pull-through cache of container registries.
+//!
+//! A request walks `http` (parse) → `auth` → `policy` → `cache` → `db`, `store` and `upstream`, and
+//! back as a response; every failure leaves through `error`.
+
+pub mod admin;
+pub mod auth;
+mod body;
+pub mod cache;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod http;
+pub mod policy;
+pub mod store;
+pub mod upstream;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::auth::Authenticator;
+use crate::cache::blob::Blobs;
+use crate::cache::manifest::Manifests;
+use crate::config::Config;
+use crate::db::Db;
+use crate::store::Store;
+use crate::upstream::Upstream;
+
+/// Everything a request may need.
+#[derive(Debug)]
+pub struct App {
+    db: Db,
+    auth: Authenticator,
+    manifests: Manifests,
+    blobs: Blobs,
+    challenge: oci::Challenge,
+}
+
+impl App {
+    /// Assembles an origin and brings its schema up to date.
+    ///
+    /// # Errors
+    /// A part named in the configuration cannot be used; the text says which.
+    pub async fn new(config: &Config) -> Result<Arc<Self>> {
+        let db = Db::open(&config.database).await.context("[database] url")?;
+        db.migrate().await?;
+        let store = Store::open(&config.store.url)?;
+        let upstream = Arc::new(Upstream::new(&config.upstream)?);
+        let blobs = Blobs::new(&config.store, db.clone(), store.clone(), Arc::clone(&upstream))
+            .with_context(|| format!("[store] spool {}", config.store.spool.display()))?;
+        let refused = config.cache.when_refused;
+        let realm = config.http.external_url.join("/jwt/auth")?;
+        Ok(Arc::new(Self {
+            auth: Authenticator::new(config, db.clone())?,
+            manifests: Manifests::new(db.clone(), store, upstream, refused),
+            blobs,
+            db,
+            challenge: oci::Challenge::Bearer {
+                realm: realm.into(),
+                service: Some(auth::SERVICE.to_owned()),
+                scope: None,
+            },
+        }))
+    }
+}
+
+/// Serves until `shutdown`, then lets requests under way end.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    info!(address = %listener.local_addr()?, "listening");
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            warn!(%error, "TCP_NODELAY could not be set");
+        }
+    });
+    axum::serve(listener, http::router(app)).with_graceful_shutdown(shutdown).await?;
+    Ok(())
+}

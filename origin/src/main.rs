@@ -1,0 +1,120 @@
+//! `origin`: one Cell's dependency proxy, and the commands its operator needs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use origin::config::Config;
+use origin::{App, admin};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// A Cell's dependency proxy: a pull-through cache of container registries.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    /// The configuration file; every key is explained in origin.example.toml.
+    #[arg(long, short, env = "ORIGIN_CONFIG", global = true, default_value = "origin.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGINT or SIGTERM, then let requests under way end.
+    Serve {
+        /// Log as JSON, a line an event.
+        #[arg(long, env = "ORIGIN_LOG_JSON")]
+        log_json: bool,
+    },
+    /// Bring the database's schema up to date and exit.
+    Migrate,
+    /// Check the configuration file and exit.
+    Check,
+    /// Make a group, as `acme` or `acme/team`; one that is there stays as it is.
+    CreateGroup {
+        /// The group's full path.
+        path: String,
+    },
+    /// Make a user; one that is there stays as it is.
+    CreateUser {
+        /// The user's name.
+        username: String,
+    },
+    /// Let a user pull through a group and the groups below it.
+    AddMember {
+        /// The group's full path.
+        group: String,
+        /// The user's name.
+        username: String,
+    },
+    /// Make a personal access token and print it; it is shown this once.
+    CreateToken {
+        /// The user it stands for.
+        username: String,
+        /// What it is for, to tell it from others.
+        #[arg(long, default_value = "docker")]
+        name: String,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("origin: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    let config = Config::load(&cli.config)?;
+    match cli.command {
+        Command::Serve { log_json } => serve(&config, log_json).await,
+        Command::Migrate => admin::open(&config).await.map(drop),
+        Command::Check => Ok(()),
+        Command::CreateGroup { path } => {
+            admin::create_group(&admin::open(&config).await?, &path).await
+        }
+        Command::CreateUser { username } => {
+            admin::create_user(&admin::open(&config).await?, &username).await
+        }
+        Command::AddMember { group, username } => {
+            admin::add_member(&admin::open(&config).await?, &group, &username).await
+        }
+        Command::CreateToken { username, name } => {
+            let db = admin::open(&config).await?;
+            let token = admin::create_token(&config, &db, &username, &name).await?;
+            println!("{}", token.expose());
+            Ok(())
+        }
+    }
+}
+
+async fn serve(config: &Config, log_json: bool) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if log_json {
+        log.json().init();
+    } else {
+        log.with_ansi(false).init();
+    }
+    let app = App::new(config).await?;
+    let address = config.http.listen;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    origin::serve(app, listener, async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+    .await
+}

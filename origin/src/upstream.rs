@@ -1,0 +1,240 @@
+//! The registry that is cached: requests out, what came back, and how it failed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use oci::{Digest, Endpoint, Reference, RepositoryName};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Method, Response};
+
+use crate::config::{self, ShortNames};
+
+pub use error::{FailureClass, UpstreamError};
+
+mod auth;
+mod error;
+mod guard;
+mod request;
+
+/// The longest manifest that is taken: the specification asks for 4 MiB at least, and Docker Hub
+/// takes no more.
+const MAX_MANIFEST: usize = 4 * 1024 * 1024;
+
+/// What a HEAD tells of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestHead {
+    /// Its digest, where the upstream says; some answer a HEAD without.
+    pub digest: Option<Digest>,
+    /// Its length in bytes, where the upstream says.
+    pub size: Option<u64>,
+    /// Its `Content-Type`, to the letter.
+    pub media_type: String,
+}
+
+/// A manifest as received; the bytes match the digest.
+#[derive(Debug, Clone)]
+pub struct FetchedManifest {
+    /// The digest of the bytes.
+    pub digest: Digest,
+    /// Its `Content-Type`, to the letter.
+    pub media_type: String,
+    /// The bytes, as the upstream sent them.
+    pub bytes: Bytes,
+}
+
+/// A blob on its way.
+#[derive(Debug)]
+pub struct BlobBody {
+    /// Its length in bytes, where the upstream says.
+    pub length: Option<u64>,
+    response: Response,
+}
+
+impl BlobBody {
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// The connection broke or went silent.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        Ok(self.response.chunk().await?)
+    }
+}
+
+/// A client of one registry.
+#[derive(Debug)]
+pub struct Upstream {
+    client: Client,
+    base: url::Url,
+    guard: Arc<guard::Guard>,
+    auth: auth::Authenticator,
+    short_names: ShortNames,
+    /// Which of several candidate repositories an image turned out to be.
+    repositories: moka::sync::Cache<RepositoryName, RepositoryName>,
+}
+
+impl Upstream {
+    /// A client that has not connected yet.
+    ///
+    /// # Errors
+    /// The TLS library cannot be set up.
+    pub fn new(config: &config::Upstream) -> anyhow::Result<Self> {
+        let guard = Arc::new(guard::Guard::new(config));
+        let client = Client::builder()
+            .user_agent(concat!("dependency-proxy/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(config.connect_timeout)
+            .read_timeout(config.read_timeout)
+            .dns_resolver(Arc::new(guard::VettedDns(Arc::clone(&guard))))
+            .build()?;
+        Ok(Self {
+            auth: auth::Authenticator::new(client.clone(), Arc::clone(&guard), config),
+            client,
+            base: config.url.clone(),
+            guard,
+            short_names: config.short_names,
+            repositories: moka::sync::Cache::new(10_000),
+        })
+    }
+
+    /// Asks what a reference points at, without counting as a pull.
+    ///
+    /// # Errors
+    /// Any failure to get a usable answer.
+    pub async fn head_manifest(
+        &self,
+        image: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<ManifestHead, UpstreamError> {
+        let endpoint = Endpoint::Manifest(reference.clone());
+        let response = self.send(Method::HEAD, image, &endpoint).await?;
+        let headers = response.headers();
+        Ok(ManifestHead {
+            digest: text(headers, "docker-content-digest").and_then(|digest| digest.parse().ok()),
+            size: content_length(headers),
+            media_type: media_type(headers)?,
+        })
+    }
+
+    /// Fetches a manifest and checks it: against the digest asked for, or the one announced.
+    ///
+    /// # Errors
+    /// Any failure to get a manifest that is what it should be.
+    pub async fn get_manifest(
+        &self,
+        image: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<FetchedManifest, UpstreamError> {
+        let endpoint = Endpoint::Manifest(reference.clone());
+        let response = self.send(Method::GET, image, &endpoint).await?;
+        let media_type = media_type(response.headers())?;
+        let announced = text(response.headers(), "docker-content-digest");
+        let expected = match reference {
+            Reference::Digest(digest) => Some(digest.clone()),
+            Reference::Tag(_) => announced.and_then(|digest| digest.parse().ok()),
+        };
+        let bytes = collect(response, MAX_MANIFEST).await?;
+        let digest = match expected {
+            Some(digest) if digest.matches(&bytes) => digest,
+            Some(_) => return Err(UpstreamError::Protocol("a manifest that is not its digest")),
+            None => Digest::of(&bytes),
+        };
+        Ok(FetchedManifest { digest, media_type, bytes })
+    }
+
+    /// Asks whether the upstream would give this blob to us: its length, where it says.
+    ///
+    /// # Errors
+    /// Any failure to get a usable answer; 404 among them.
+    pub async fn head_blob(
+        &self,
+        image: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<u64>, UpstreamError> {
+        let endpoint = Endpoint::Blob(digest.clone());
+        let response = self.send(Method::HEAD, image, &endpoint).await?;
+        Ok(content_length(response.headers()))
+    }
+
+    /// Starts fetching a blob; the bytes are not checked here.
+    ///
+    /// # Errors
+    /// Any failure to get the headers of a good answer.
+    pub async fn get_blob(
+        &self,
+        image: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<BlobBody, UpstreamError> {
+        let response = self.send(Method::GET, image, &Endpoint::Blob(digest.clone())).await?;
+        Ok(BlobBody { length: content_length(response.headers()), response })
+    }
+
+    /// Sends to the repository an image is, trying the candidates where that is not known yet.
+    async fn send(
+        &self,
+        method: Method,
+        image: &RepositoryName,
+        endpoint: &Endpoint,
+    ) -> Result<Response, UpstreamError> {
+        if let Some(known) = self.repositories.get(image) {
+            return self.send_to(&method, &known, endpoint).await;
+        }
+        let mut failure = UpstreamError::Protocol("an image without a repository");
+        for repository in self.candidates(image) {
+            match self.send_to(&method, &repository, endpoint).await {
+                Ok(response) => {
+                    self.repositories.insert(image.clone(), repository);
+                    return Ok(response);
+                }
+                Err(error) if error.class() == FailureClass::Outage => return Err(error),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    fn candidates(&self, image: &RepositoryName) -> Vec<RepositoryName> {
+        let library = || format!("library/{image}").parse().ok();
+        let short = image.components().nth(1).is_none();
+        let names = match self.short_names {
+            ShortNames::Library if short => [library(), None],
+            ShortNames::LibraryFirst if short => [library(), Some(image.clone())],
+            _ => [Some(image.clone()), None],
+        };
+        names.into_iter().flatten().collect()
+    }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// Read from the header: a HEAD's body is empty whatever its length would be.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    text(headers, CONTENT_LENGTH.as_str())?.parse().ok()
+}
+
+fn media_type(headers: &HeaderMap) -> Result<String, UpstreamError> {
+    text(headers, CONTENT_TYPE.as_str())
+        .ok_or(UpstreamError::Protocol("a manifest without a Content-Type"))
+}
+
+fn accept_for(endpoint: &Endpoint) -> Option<(reqwest::header::HeaderName, &'static str)> {
+    match endpoint {
+        Endpoint::Manifest(_) => Some((ACCEPT, oci::media_type::ACCEPT_MANIFESTS)),
+        _ => None,
+    }
+}
+
+async fn collect(response: Response, limit: usize) -> Result<Bytes, UpstreamError> {
+    let mut bytes = Vec::new();
+    let mut stream = response.bytes_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(UpstreamError::Protocol("an answer longer than its kind may be"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.into())
+}
