@@ -1,0 +1,104 @@
+//! What a filter does with a request: resume it, answer it, end it, route it anew.
+
+use wasmtime::{Caller, Linker, Result};
+
+use super::ENV;
+use crate::host::abi::{Status, decode_pairs};
+use crate::host::guest::hostcall;
+use crate::host::state::{LocalReply, State, Stream};
+
+pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap(ENV, "proxy_continue_stream", |caller: Caller<'_, State>, kind: u32| {
+        hostcall(caller, |guest| Ok(resume(guest.state(), kind)?))
+    })?;
+    linker.func_wrap(ENV, "proxy_close_stream", |caller: Caller<'_, State>, kind: u32| {
+        hostcall(caller, |guest| Ok(close(guest.state(), kind)?))
+    })?;
+    linker.func_wrap(
+        ENV,
+        "proxy_send_local_response",
+        |caller: Caller<'_, State>,
+         status: u32,
+         details: u32,
+         details_size: u32,
+         body: u32,
+         body_size: u32,
+         headers: u32,
+         headers_size: u32,
+         grpc_status: i32| {
+            hostcall(caller, |guest| {
+                guest.read(details, details_size)?;
+                let body = guest.read(body, body_size)?;
+                let headers = decode_pairs(&guest.read(headers, headers_size)?);
+                let headers = headers.into_iter().collect();
+                let reply = LocalReply { status, headers, body, grpc_status };
+                Ok(reply_locally(guest.state(), reply)?)
+            })
+        },
+    )?;
+    link_foreign_functions(linker)
+}
+
+fn link_foreign_functions(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap(
+        ENV,
+        "proxy_call_foreign_function",
+        |caller: Caller<'_, State>,
+         name: u32,
+         name_size: u32,
+         data: u32,
+         size: u32,
+         result_at: u32,
+         result_size_at: u32| {
+            hostcall(caller, |guest| {
+                let name = guest.read_text(name, name_size)?;
+                guest.read(data, size)?;
+                if name != "clear_route_cache" {
+                    return Err(Status::NotFound.into());
+                }
+                if let Some(stream) = guest.state().stream() {
+                    stream.route_cache_clears += 1;
+                }
+                guest.give(result_at, result_size_at, b"")
+            })
+        },
+    )?;
+    Ok(())
+}
+
+/// Resuming what is not paused, or was answered, crashed or hung one Envoy or another.
+fn resume(state: &mut State, kind: u32) -> Result<(), Status> {
+    let stream = state.stream();
+    let (direction, paused) = match (kind, stream) {
+        (0, Some(stream)) => ("request", take_pause(stream, |stream| &mut stream.request_paused)),
+        (1, Some(stream)) => ("response", take_pause(stream, |stream| &mut stream.response_paused)),
+        (0..=3, _) => return Ok(()),
+        _ => return Err(Status::BadArgument),
+    };
+    if !paused {
+        state.misuse.push(format!("resumed a {direction} that is not paused"));
+    }
+    Ok(())
+}
+
+fn take_pause(stream: &mut Stream, paused: impl FnOnce(&mut Stream) -> &mut bool) -> bool {
+    stream.local_reply.is_none() && std::mem::take(paused(stream))
+}
+
+fn close(state: &mut State, kind: u32) -> Result<(), Status> {
+    if kind > 3 {
+        return Err(Status::BadArgument);
+    }
+    if let Some(stream) = state.stream() {
+        (stream.request_paused, stream.response_paused) = (false, false);
+    }
+    Ok(())
+}
+
+fn reply_locally(state: &mut State, reply: LocalReply) -> Result<(), Status> {
+    let Some(stream) = state.stream() else { return Err(Status::BadArgument) };
+    if stream.local_reply.replace(reply).is_some() {
+        state.misuse.push("sent two local responses to one request".to_owned());
+    }
+    Ok(())
+}

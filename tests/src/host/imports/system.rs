@@ -1,0 +1,107 @@
+//! Logs, time, properties and contexts.
+
+use wasmtime::{Caller, Linker, Result};
+
+use super::ENV;
+use crate::host::abi::{LogLevel, Status};
+use crate::host::guest::{hostcall, hostcall_at_any_time};
+use crate::host::state::{LogLine, State};
+
+pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap(
+        ENV,
+        "proxy_log",
+        |caller: Caller<'_, State>, level: u32, data: u32, size: u32| {
+            hostcall_at_any_time(caller, |guest| {
+                let level = LogLevel::from_wire(level).ok_or(Status::BadArgument)?;
+                let message = guest.read_text(data, size)?;
+                guest.state().logs.push(LogLine { level, message });
+                Ok(())
+            })
+        },
+    )?;
+    linker.func_wrap(ENV, "proxy_get_log_level", |caller: Caller<'_, State>, level_at: u32| {
+        hostcall(caller, |guest| {
+            let level = guest.state().log_level as u32;
+            guest.write_u32(level_at, level)
+        })
+    })?;
+    link_time(linker)?;
+    link_properties(linker)?;
+    link_contexts(linker)
+}
+
+fn link_time(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap(
+        ENV,
+        "proxy_get_current_time_nanoseconds",
+        |caller: Caller<'_, State>, time_at: u32| {
+            hostcall(caller, |guest| {
+                let now = guest.state().now_ns;
+                guest.write_u64(time_at, now)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        ENV,
+        "proxy_set_tick_period_milliseconds",
+        |caller: Caller<'_, State>, period_ms: u32| {
+            hostcall(caller, |guest| {
+                guest.state().tick_period_ms = period_ms;
+                Ok(())
+            })
+        },
+    )?;
+    Ok(())
+}
+
+fn link_properties(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap(
+        ENV,
+        "proxy_get_property",
+        |caller: Caller<'_, State>, path: u32, path_size: u32, data_at: u32, size_at: u32| {
+            hostcall(caller, |guest| {
+                let path = guest.read(path, path_size)?;
+                let value = guest.state().properties.get(&path).cloned();
+                guest.give(data_at, size_at, &value.ok_or(Status::NotFound)?)
+            })
+        },
+    )?;
+    linker.func_wrap(
+        ENV,
+        "proxy_set_property",
+        |caller: Caller<'_, State>, path: u32, path_size: u32, data: u32, size: u32| {
+            hostcall(caller, |guest| {
+                let (path, value) = (guest.read(path, path_size)?, guest.read(data, size)?);
+                guest.state().properties.insert(path, value);
+                Ok(())
+            })
+        },
+    )?;
+    Ok(())
+}
+
+fn link_contexts(linker: &mut Linker<State>) -> Result<()> {
+    linker.func_wrap(
+        ENV,
+        "proxy_set_effective_context",
+        |caller: Caller<'_, State>, context: u32| {
+            hostcall(caller, |guest| {
+                let state = guest.state();
+                if !state.live.contains(&context) {
+                    return Err(Status::BadArgument.into());
+                }
+                state.active = context;
+                Ok(())
+            })
+        },
+    )?;
+    linker.func_wrap(ENV, "proxy_done", |caller: Caller<'_, State>| {
+        hostcall(caller, |guest| {
+            let state = guest.state();
+            let waiting = state.unfinished.remove(&state.active);
+            if waiting { Ok(()) } else { Err(Status::NotFound.into()) }
+        })
+    })?;
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! Filter configurations.
+
+use std::path::{Path, PathBuf};
+
+use e2e::host::FilterHost;
+use serde_json::{Value, json};
+
+/// Two rules: a path's namespace decides, and what is left goes to the first Cell.
+pub(crate) fn two_rules() -> Value {
+    json!({
+        "topologyService": {"cluster": "topology", "authority": "topology.example", "timeoutMs": 250},
+        "cache": {"maxEntries": 100, "positiveTtlSeconds": 60, "negativeTtlSeconds": 10},
+        "responseHeaders": true,
+        "ruleset": {"rules": [
+            {"id": "namespace", "action": "classify",
+             "match": {"type": "path", "regexValue": "/v2/(?<namespace>[^/]+)/.*"},
+             "classify": {"claims": [{"route": "${namespace}"}]}},
+            {"id": "first-cell", "action": "classify", "classify": {"type": "FIRST_CELL"}},
+        ]},
+    })
+}
+
+/// A host with [`two_rules`].
+pub(crate) fn host() -> FilterHost {
+    start(&two_rules())
+}
+
+/// A host with any configuration that is valid.
+pub(crate) fn start(configuration: &Value) -> FilterHost {
+    FilterHost::start(configuration.to_string()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A host with a ruleset of the repository.
+pub(crate) fn shipped(ruleset: &str) -> FilterHost {
+    let ruleset = read(&rulesets().join(ruleset).with_extension("json"));
+    start(&router::cases::filter_config(&ruleset))
+}
+
+/// Where the shipped rulesets are.
+pub(crate) fn rulesets() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../rulesets")
+}
+
+/// A JSON file.
+pub(crate) fn read(file: &Path) -> Value {
+    let text = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
