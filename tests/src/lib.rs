@@ -1,8 +1,18 @@
 //! What tests and the demo are made of: fakes, harnesses, and the real programs they drive.
 //!
 //! - [`host`]: Envoy's proxy-wasm host in miniature, on wasmtime, for the compiled filter.
+//! - [`cell`]: one origin inside the test's own process.
+//! - [`fault`]: a registry that counts what it is asked and fails on demand.
+//! - [`image`]: images to put into them.
+//! - [`process`], [`program`]: starting things, and stopping them again.
 //!
 //! Everything listens on loopback, lives in a folder of its own and goes when its value is dropped.
 
+pub mod cell;
+pub mod client;
+pub mod fault;
 #[cfg(feature = "wasm-host")]
 pub mod host;
+pub mod image;
+pub mod process;
+pub mod program;

@@ -1,0 +1,106 @@
+//! One origin inside the test's own process: quick to start, and its upstream is the test's choice.
+
+use anyhow::{Context as _, Result};
+use origin::config::Config;
+use origin::db::Db;
+use origin::{App, admin};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::client::Login;
+
+/// A running origin with a folder of its own.
+#[derive(Debug)]
+pub struct Cell {
+    url: String,
+    config: Config,
+    db: Db,
+    folder: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<Result<()>>,
+}
+
+impl Cell {
+    /// Starts cell 1 with this registry as upstream.
+    ///
+    /// # Errors
+    /// It cannot be assembled.
+    pub async fn start(upstream: &str) -> Result<Self> {
+        Self::with(upstream, "").await
+    }
+
+    /// Starts cell 1 with further lines of configuration, which begin inside `[upstream]`.
+    ///
+    /// # Errors
+    /// It cannot be assembled.
+    pub async fn with(upstream: &str, lines: &str) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let home = folder.path().display();
+        let config = Config::parse(&format!(
+            "[cell]\nid = 1\n[http]\nlisten = \"127.0.0.1:0\"\nexternal_url = \"http://edge.example\"\n\
+             [database]\nurl = \"sqlite:{home}/origin.db\"\n\
+             [store]\nurl = \"file://{home}/objects\"\nspool = \"{home}/spool\"\n\
+             [auth]\nsigning_key = \"{home}/key.pem\"\n\
+             [upstream]\nurl = \"{upstream}\"\nread_timeout = \"2s\"\n{lines}"
+        ))?;
+        let app = App::new(&config).await?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async move {
+            let _ = stopped.await;
+        };
+        let server = tokio::spawn(origin::serve(app, listener, shutdown));
+        let db = admin::open(&config).await?;
+        Ok(Self { url, config, db, folder, stop: Some(stop), server })
+    }
+
+    /// Its root URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where its objects lie.
+    #[must_use]
+    pub fn objects(&self) -> std::path::PathBuf {
+        self.folder.path().join("objects")
+    }
+
+    /// Its database.
+    #[must_use]
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// A login of a new user who is the one member of a group; both are made.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn member_of(&self, group: &str) -> Result<Login> {
+        admin::create_group(&self.db, group).await?;
+        let username = format!("member-of-{}", group.replace('/', "-"));
+        admin::create_user(&self.db, &username).await?;
+        admin::add_member(&self.db, group, &username).await?;
+        let token = admin::create_token(&self.config, &self.db, &username, "test").await?;
+        Ok(Login { username, password: token.expose().to_owned() })
+    }
+
+    /// Stops it as SIGTERM would, and waits until requests under way have ended.
+    ///
+    /// # Errors
+    /// It failed.
+    pub async fn stop(mut self) -> Result<()> {
+        let stop = self.stop.take().context("stopped already")?;
+        let _ = stop.send(());
+        (&mut self.server).await?
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}

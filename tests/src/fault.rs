@@ -1,0 +1,301 @@
+//! A registry that counts what it is asked and fails on demand: state and faults, no script.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use oci::{Digest, Endpoint, Reference, endpoint};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::image::{Image, Manifest};
+
+/// The token its token endpoint gives out.
+const TOKEN: &str = "upstream-token";
+
+/// `robot:hunter2`, as it is sent.
+pub const BASIC: &str = "Basic cm9ib3Q6aHVudGVyMg==";
+
+/// How the registry misbehaves; the default does not.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// Every request for a manifest or blob gets this status.
+    pub status: Option<u16>,
+    /// Every HEAD gets this status.
+    pub head_status: Option<u16>,
+    /// A blob's connection breaks after this many bytes.
+    pub cut_blobs_at: Option<usize>,
+    /// Blobs stop after this many bytes until [`FaultRegistry::release`].
+    pub hold_blobs_at: Option<usize>,
+    /// The last byte of every blob and manifest is another.
+    pub corrupt: bool,
+    /// Blobs come without a `Content-Length`.
+    pub without_length: bool,
+    /// HEAD answers lack `Docker-Content-Digest`.
+    pub without_digest: bool,
+    /// What is asked of those who come without.
+    pub asks_for: Option<Login>,
+    /// Blobs are redirected here, the path kept.
+    pub redirect_blobs_to: Option<String>,
+}
+
+/// How the registry wants to be authenticated to.
+#[derive(Debug, Clone)]
+pub enum Login {
+    /// By a token of its own endpoint.
+    Token,
+    /// By a token of this endpoint.
+    TokenOf(String),
+    /// By user name and password: `robot`, `hunter2`.
+    Basic,
+}
+
+/// A request as it was received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// The path, without the query.
+    pub path: String,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    manifests: HashMap<String, Manifest>,
+    blobs: HashMap<String, Bytes>,
+    seen: Vec<Seen>,
+    faults: Faults,
+}
+
+/// A running registry.
+#[derive(Debug)]
+pub struct FaultRegistry {
+    shelf: Arc<Mutex<Shelf>>,
+    released: watch::Sender<u64>,
+    url: String,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Context {
+    shelf: Arc<Mutex<Shelf>>,
+    released: watch::Receiver<u64>,
+    url: String,
+}
+
+impl FaultRegistry {
+    /// Starts an empty one on a free port.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let shelf = Arc::new(Mutex::new(Shelf::default()));
+        let released = watch::Sender::new(0);
+        let context =
+            Context { shelf: Arc::clone(&shelf), released: released.subscribe(), url: url.clone() };
+        let router = Router::new().fallback(answer).with_state(context);
+        let server = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self { shelf, released, url, server })
+    }
+
+    /// Its root URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Puts an image on the shelf, in place of what the tag pointed at.
+    pub fn add(&self, repository: &str, tag: &str, image: &Image) {
+        let mut shelf = lock(&self.shelf);
+        for blob in &image.blobs {
+            let path = format!("{repository}/blobs/{}", Digest::of(blob));
+            shelf.blobs.insert(path, Bytes::copy_from_slice(blob));
+        }
+        for manifest in image.manifests() {
+            let path = format!("{repository}/manifests/{}", manifest.digest());
+            shelf.manifests.insert(path, manifest.clone());
+        }
+        shelf.manifests.insert(format!("{repository}/manifests/{tag}"), image.top.clone());
+    }
+
+    /// Misbehaves like this from now on.
+    pub fn fail(&self, faults: Faults) {
+        lock(&self.shelf).faults = faults;
+    }
+
+    /// Lets held blobs go on.
+    pub fn release(&self) {
+        self.released.send_modify(|times| *times += 1);
+    }
+
+    /// All requests so far.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        lock(&self.shelf).seen.clone()
+    }
+
+    /// How often a path that ends like this was asked for with this method.
+    #[must_use]
+    pub fn count(&self, method: &str, end: &str) -> usize {
+        let seen = self.seen();
+        seen.iter().filter(|seen| seen.method == method && seen.path.ends_with(end)).count()
+    }
+
+    /// Stops listening, as a registry that is down.
+    pub fn stop(&self) {
+        self.server.abort();
+    }
+}
+
+impl Drop for FaultRegistry {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn answer(State(context): State<Context>, request: Request) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let faults = note(&context, &method, &path, request.headers());
+    if path == "/token" {
+        return format!(r#"{{"token":"{TOKEN}","expires_in":300}}"#).into_response();
+    }
+    if let Some(challenge) = challenge(&context, &faults, request.headers()) {
+        return challenge;
+    }
+    let head = (method == Method::HEAD).then_some(faults.head_status).flatten();
+    if let Some(status) = head.or(faults.status) {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
+        return (status, [("retry-after", "7")]).into_response();
+    }
+    let Some(rest) = path.strip_prefix("/v2/") else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    match endpoint::split(rest) {
+        Some((_, Ok(Endpoint::Manifest(reference)))) => {
+            manifest(&context, rest, &reference, &faults, method == Method::HEAD)
+        }
+        Some((_, Ok(Endpoint::Blob(_)))) => blob(&context, rest, &faults),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn note(context: &Context, method: &Method, path: &str, headers: &HeaderMap) -> Faults {
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let mut shelf = lock(&context.shelf);
+    shelf.seen.push(Seen {
+        method: method.to_string(),
+        path: path.to_owned(),
+        authorization: authorization.map(str::to_owned),
+    });
+    shelf.faults.clone()
+}
+
+fn challenge(context: &Context, faults: &Faults, headers: &HeaderMap) -> Option<Response> {
+    let own = || format!("{}/token", context.url);
+    let bearer = |realm: &str| format!(r#"Bearer realm="{realm}",service="fault""#);
+    let (expected, challenge) = match faults.asks_for.as_ref()? {
+        Login::Token => (format!("Bearer {TOKEN}"), bearer(&own())),
+        Login::TokenOf(realm) => (format!("Bearer {TOKEN}"), bearer(realm)),
+        Login::Basic => (BASIC.to_owned(), "Basic realm=\"fault\"".to_owned()),
+    };
+    if headers.get("authorization").is_some_and(|value| value.as_bytes() == expected.as_bytes()) {
+        return None;
+    }
+    Some((StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response())
+}
+
+fn manifest(
+    context: &Context,
+    path: &str,
+    reference: &Reference,
+    faults: &Faults,
+    head: bool,
+) -> Response {
+    let Some(found) = lock(&context.shelf).manifests.get(path).cloned() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let digest = match reference {
+        Reference::Digest(digest) => digest.clone(),
+        Reference::Tag(_) => found.digest(),
+    };
+    let body = spoil(found.bytes, faults);
+    let described = [("content-type", found.media_type)].into_response();
+    let mut response = (described.into_parts().0.headers, body).into_response();
+    if !(head && faults.without_digest)
+        && let Ok(value) = digest.to_string().parse()
+    {
+        response.headers_mut().insert("docker-content-digest", value);
+    }
+    response
+}
+
+fn blob(context: &Context, path: &str, faults: &Faults) -> Response {
+    if let Some(elsewhere) = &faults.redirect_blobs_to {
+        let location = format!("{elsewhere}/v2/{path}");
+        return (StatusCode::TEMPORARY_REDIRECT, [("location", location)]).into_response();
+    }
+    let Some(found) = lock(&context.shelf).blobs.get(path).cloned() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let length = found.len();
+    let bytes = Bytes::from(spoil(found.to_vec(), faults));
+    let mut response = Response::new(blob_body(context, &bytes, faults));
+    if !faults.without_length {
+        response.headers_mut().insert("content-length", length.into());
+    }
+    response
+}
+
+/// Two parts with a fault between them, if there is one.
+fn blob_body(context: &Context, bytes: &Bytes, faults: &Faults) -> Body {
+    let middle = faults.cut_blobs_at.or(faults.hold_blobs_at).unwrap_or(bytes.len());
+    let first = bytes.slice(..middle.min(bytes.len()));
+    let rest = bytes.slice(first.len()..);
+    let cut = faults.cut_blobs_at.is_some();
+    let held = faults.hold_blobs_at.is_some();
+    let mut released = context.released.clone();
+    released.mark_unchanged();
+    let parts = stream::unfold(0, move |step| {
+        let (first, rest, mut released) = (first.clone(), rest.clone(), released.clone());
+        async move {
+            match step {
+                0 => Some((Ok(first), 1)),
+                1 if cut => Some((Err(io::Error::other("cut")), 2)),
+                1 => {
+                    if held {
+                        let _ = released.changed().await;
+                    }
+                    Some((Ok(rest), 2))
+                }
+                _ => None,
+            }
+        }
+    });
+    Body::from_stream(parts)
+}
+
+fn spoil(mut bytes: Vec<u8>, faults: &Faults) -> Vec<u8> {
+    if let Some(last) = bytes.last_mut().filter(|_| faults.corrupt) {
+        *last ^= 1;
+    }
+    bytes
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

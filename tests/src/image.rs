@@ -1,0 +1,110 @@
+//! Images: valid ones, made of chosen bytes.
+
+use oci::Digest;
+use oci::media_type::{OCI_INDEX, OCI_MANIFEST};
+use serde_json::{Value, json};
+
+/// A manifest and its `Content-Type`.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// What it is served as.
+    pub media_type: String,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Manifest {
+    /// The digest of its bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+}
+
+/// An image: what its tag points at, and everything below.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// What the tag points at.
+    pub top: Manifest,
+    /// Manifests an index refers to.
+    pub children: Vec<Manifest>,
+    /// Configurations and layers.
+    pub blobs: Vec<Vec<u8>>,
+}
+
+impl Image {
+    /// An image for one platform whose layers hold these bytes.
+    #[must_use]
+    pub fn single(layers: &[Vec<u8>]) -> Self {
+        let (top, blobs) = platform("amd64", layers);
+        Self { top, children: Vec::new(), blobs }
+    }
+
+    /// An index of two platforms, amd64 and arm64, that share the layers.
+    #[must_use]
+    pub fn multi(layers: &[Vec<u8>]) -> Self {
+        let built =
+            ["amd64", "arm64"].map(|architecture| (architecture, platform(architecture, layers)));
+        let listed = built.iter().map(|(architecture, (manifest, _))| {
+            json!({
+                "mediaType": OCI_MANIFEST, "digest": manifest.digest(), "size": manifest.bytes.len(),
+                "platform": {"architecture": architecture, "os": "linux"},
+            })
+        });
+        let listed: Vec<_> = listed.collect();
+        let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed});
+        let (children, blobs): (Vec<_>, Vec<_>) = built.into_iter().map(|(_, built)| built).unzip();
+        Self { top: manifest(OCI_INDEX, &index), children, blobs: blobs.concat() }
+    }
+
+    /// All manifests, those referred to first.
+    pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        self.children.iter().chain([&self.top])
+    }
+}
+
+/// Bytes that look random and are the same for the same seed.
+#[must_use]
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut bytes: Vec<u8> = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend(next());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+fn platform(architecture: &str, layers: &[Vec<u8>]) -> (Manifest, Vec<Vec<u8>>) {
+    let diff_ids: Vec<_> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
+    let config = json!({
+        "architecture": architecture, "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+    });
+    let config = config.to_string().into_bytes();
+    let layer_type = "application/vnd.oci.image.layer.v1.tar";
+    let described: Vec<_> = layers.iter().map(|layer| descriptor(layer_type, layer)).collect();
+    let body = json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST,
+        "config": descriptor("application/vnd.oci.image.config.v1+json", &config),
+        "layers": described,
+    });
+    let mut blobs = vec![config];
+    blobs.extend_from_slice(layers);
+    (manifest(OCI_MANIFEST, &body), blobs)
+}
+
+/// Pretty-printed, so that a cache which prints JSON anew changes the digest and is caught.
+fn manifest(media_type: &str, body: &Value) -> Manifest {
+    Manifest { media_type: media_type.to_owned(), bytes: format!("{body:#}\n").into_bytes() }
+}
+
+fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
+    json!({"mediaType": media_type, "digest": Digest::of(bytes), "size": bytes.len()})
+}

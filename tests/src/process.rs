@@ -1,0 +1,159 @@
+//! Child processes that end with the value that stands for them.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::program;
+
+/// How long a process may take to end by itself before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A running program. Dropping it asks it to end, waits, and kills it in the end.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program, its output going to `NAME.log` in `folder`.
+    ///
+    /// It gets a process group of its own, so that a Ctrl-C reaches its keeper first, and it dies
+    /// with its keeper even where that is killed.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(name: &str, program: &Path, arguments: &[&str], folder: &Path) -> Result<Self> {
+        let log = folder.join(format!("{name}.log"));
+        let output = File::create(&log)?;
+        let mut command = match program::on_path("setpriv") {
+            Some(setpriv) => {
+                let mut command = Command::new(setpriv);
+                command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        let child = command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stderr(output.try_clone()?)
+            .stdout(output)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// What the program is called here.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the program has printed so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read(&self.log).map_or_else(
+            |error| format!("{}: {error}", self.log.display()),
+            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+        )
+    }
+
+    /// How the program ended, if it did.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Waits until `url` answers 200.
+    ///
+    /// # Errors
+    /// The program ends first, or a minute passes; its last lines are told.
+    pub async fn ready(&mut self, url: &str) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        loop {
+            let answer = client.get(url).timeout(Duration::from_secs(2)).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            if let Some(status) = self.ended()? {
+                bail!("{} ended ({status}):\n{}", self.name, self.last_lines());
+            }
+            if Instant::now() > deadline {
+                bail!("{} does not answer at {url}:\n{}", self.name, self.last_lines());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Asks the program to end and waits for it; after some seconds it is killed.
+    pub fn stop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        self.ask_to_end();
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Ends the program at once, as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// The standard library can only kill.
+    fn ask_to_end(&self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+    }
+
+    fn last_lines(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines.iter().skip(lines.len().saturating_sub(20)).fold(String::new(), |mut text, line| {
+            text.push_str("  ");
+            text.push_str(line);
+            text.push('\n');
+            text
+        })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A port nobody listens on now.
+///
+/// # Errors
+/// There is none left.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Whether a loopback port can be bound.
+#[must_use]
+pub fn is_free(port: u16) -> bool {
+    TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).is_ok()
+}

@@ -1,0 +1,86 @@
+//! A cell's pull-through cache against an upstream that counts and fails on demand.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail by panic")]
+
+use std::time::Duration;
+
+use e2e::cell::Cell;
+use e2e::client::{Answer, Login, Puller};
+use e2e::fault::FaultRegistry;
+use e2e::image::{Image, Manifest, noise};
+use oci::Digest;
+
+#[path = "origin/access.rs"]
+mod access;
+#[path = "origin/blobs.rs"]
+mod blobs;
+#[path = "origin/manifests.rs"]
+mod manifests;
+
+struct Pull {
+    upstream: FaultRegistry,
+    cell: Cell,
+    acme: Login,
+    image: Image,
+}
+
+impl Pull {
+    /// A cell, a member of `acme`, and `library/app:latest` at the upstream.
+    async fn start() -> Self {
+        Self::with("").await
+    }
+
+    async fn with(lines: &str) -> Self {
+        let upstream = FaultRegistry::start().await.unwrap();
+        let image = Image::multi(&[noise(1, 500_000)]);
+        upstream.add("library/app", "latest", &image);
+        let cell = Cell::with(upstream.url(), lines).await.unwrap();
+        let acme = cell.member_of("acme").await.unwrap();
+        Self { upstream, cell, acme, image }
+    }
+
+    fn client(&self) -> Puller {
+        self.client_of("acme", &self.acme)
+    }
+
+    fn client_of(&self, group: &str, login: &Login) -> Puller {
+        Puller::new(self.cell.url(), group, "app", Some(login)).unwrap()
+    }
+
+    fn layer(&self) -> Vec<u8> {
+        self.image.blobs.last().unwrap().clone()
+    }
+
+    fn layer_digest(&self) -> Digest {
+        Digest::of(&self.layer())
+    }
+
+    fn blob_gets(&self) -> usize {
+        self.upstream.count("GET", &format!("/blobs/{}", self.layer_digest()))
+    }
+}
+
+/// Waits for what a detached task does.
+async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..500 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it did not happen within five seconds");
+}
+
+fn same_manifest(answer: &Answer, manifest: &Manifest) {
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body, manifest.bytes);
+    let digest = manifest.digest().to_string();
+    for (name, value) in [
+        ("content-type", manifest.media_type.as_str()),
+        ("docker-content-digest", &digest),
+        ("etag", &format!("\"{digest}\"")),
+        ("content-length", &manifest.bytes.len().to_string()),
+    ] {
+        assert_eq!(answer.header(name), value, "{name}");
+    }
+}
