@@ -1,18 +1,24 @@
 //! What tests and the demo are made of: fakes, harnesses, and the real programs they drive.
 //!
 //! - [`host`]: Envoy's proxy-wasm host in miniature, on wasmtime, for the compiled filter.
+//! - [`stack`]: the whole edge in real processes: Envoy, the Topology Service, the cells.
 //! - [`cell`]: one origin inside the test's own process.
+//! - [`distribution`]: a real CNCF registry, to pull from.
 //! - [`fault`]: a registry that counts what it is asked and fails on demand.
 //! - [`image`]: images to put into them.
+//! - [`client`], [`skopeo`]: a client that shows every byte, and a real one.
 //! - [`process`], [`program`]: starting things, and stopping them again.
 //!
 //! Everything listens on loopback, lives in a folder of its own and goes when its value is dropped.
 
 pub mod cell;
 pub mod client;
+pub mod distribution;
 pub mod fault;
 #[cfg(feature = "wasm-host")]
 pub mod host;
 pub mod image;
 pub mod process;
 pub mod program;
+pub mod skopeo;
+pub mod stack;

@@ -1,0 +1,67 @@
+//! skopeo, a real docker client.
+
+use std::path::Path;
+
+use anyhow::Result;
+use tokio::process::Command;
+
+use crate::client::Login;
+use crate::program;
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Whether it succeeded.
+    pub success: bool,
+    /// All it printed.
+    pub output: String,
+}
+
+/// Pulls an image, all platforms of it, into a folder that must not exist.
+///
+/// # Errors
+/// skopeo is not installed.
+pub async fn pull(image: &str, login: &Login, into: &Path) -> Result<Outcome> {
+    let credentials = format!("{}:{}", login.username, login.password);
+    let (from, to) = (format!("docker://{image}"), format!("dir:{}", into.display()));
+    run(&[
+        "--insecure-policy",
+        "copy",
+        "--all",
+        "--src-tls-verify=false",
+        "--src-creds",
+        &credentials,
+        &from,
+        &to,
+    ])
+    .await
+}
+
+/// Logs in and forgets it: credentials go to a file in `folder`.
+///
+/// # Errors
+/// skopeo is not installed.
+pub async fn log_in(host: &str, login: &Login, folder: &Path) -> Result<Outcome> {
+    let file = folder.join("auth.json").display().to_string();
+    let Login { username, password } = login;
+    run(&[
+        "login",
+        "--tls-verify=false",
+        "--authfile",
+        &file,
+        "--username",
+        username,
+        "--password",
+        password,
+        host,
+    ])
+    .await
+}
+
+async fn run(arguments: &[&str]) -> Result<Outcome> {
+    let mut command = Command::new(program::system("skopeo")?);
+    let run = command.args(arguments).env_remove("REGISTRY_AUTH_FILE").output().await?;
+    let output = [run.stdout, run.stderr].concat();
+    let output = String::from_utf8_lossy(&output).into_owned();
+    Ok(Outcome { success: run.status.success(), output })
+}

@@ -1,0 +1,196 @@
+//! The whole edge in real processes: Envoy with the filter, the Topology Service, two cells.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+
+use crate::process::{Process, free_port, is_free};
+use crate::program;
+
+mod config;
+mod seed;
+
+pub use seed::GROUPS;
+
+/// Where everything listens, on loopback.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// The edge's web host.
+    pub edge: u16,
+    /// Envoy's admin interface.
+    pub admin: u16,
+    /// The Topology Service's REST API.
+    pub topology: u16,
+    /// The origins of `cell-1` and `cell-2`.
+    pub origins: [u16; 2],
+}
+
+impl Ports {
+    /// The ports the README names.
+    pub const DEMO: Self = Self { edge: 8080, admin: 9901, topology: 9096, origins: [8101, 8102] };
+
+    /// Ports nobody uses now.
+    ///
+    /// # Errors
+    /// There are none left.
+    pub fn free() -> Result<Self> {
+        Ok(Self {
+            edge: free_port()?,
+            admin: free_port()?,
+            topology: free_port()?,
+            origins: [free_port()?, free_port()?],
+        })
+    }
+
+    fn all(&self) -> [(&'static str, u16); 5] {
+        let [first, second] = self.origins;
+        [
+            ("the edge", self.edge),
+            ("Envoy's admin", self.admin),
+            ("the Topology Service", self.topology),
+            ("the origin of cell-1", first),
+            ("the origin of cell-2", second),
+        ]
+    }
+}
+
+/// What a stack is started with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens.
+    pub ports: Ports,
+    /// Where all its state lives; made where missing.
+    pub folder: PathBuf,
+    /// The registry that is cached; Docker Hub where there is none.
+    pub upstream: Option<String>,
+}
+
+/// A group, its cell, and a login that may pull through it: an entry of `demo.json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Group {
+    /// The group's full path.
+    pub path: String,
+    /// The cell it lives in.
+    pub cell: String,
+    /// A member.
+    pub username: String,
+    /// The member's personal access token.
+    pub password: String,
+    /// What an image's name is put behind.
+    pub image_prefix: String,
+}
+
+/// A running edge.
+#[derive(Debug)]
+pub struct Stack {
+    /// Where it listens.
+    pub ports: Ports,
+    /// Its groups and their logins.
+    pub groups: Vec<Group>,
+    folder: PathBuf,
+    envoy: Process,
+    topology: Process,
+    origins: Vec<Process>,
+}
+
+impl Stack {
+    /// Starts everything and waits until it answers.
+    ///
+    /// # Errors
+    /// A port is taken, a program is missing, or one does not come up.
+    pub async fn start(settings: &Settings) -> Result<Self> {
+        let Settings { ports, folder, .. } = settings;
+        for (what, port) in ports.all() {
+            ensure!(
+                is_free(port),
+                "port {port} on 127.0.0.1, for {what}, is in use; stop what listens there"
+            );
+        }
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let folder = folder.canonicalize()?;
+        config::write(settings, &folder)?;
+        let groups = seed::seed(&folder, ports.edge)?;
+        let mut topology = start_topology(ports, &folder)?;
+        topology.ready(&format!("http://127.0.0.1:{}/health/ready", ports.topology)).await?;
+        let mut origins = Vec::new();
+        for (cell, port) in (1..).zip(ports.origins) {
+            let mut origin = start_origin(cell, &folder)?;
+            origin.ready(&format!("http://127.0.0.1:{port}/-/readiness")).await?;
+            origins.push(origin);
+        }
+        let mut envoy = start_envoy(&folder)?;
+        envoy.ready(&format!("http://127.0.0.1:{}/ready", ports.admin)).await?;
+        Ok(Self { ports: *ports, groups, folder, envoy, topology, origins })
+    }
+
+    /// The edge's root URL.
+    #[must_use]
+    pub fn edge(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.edge)
+    }
+
+    /// The group at this path.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn group(&self, path: &str) -> Result<&Group> {
+        let found = self.groups.iter().find(|group| group.path == path);
+        found.with_context(|| format!("the stack has no group {path}"))
+    }
+
+    /// The Topology Service's process.
+    pub fn topology(&mut self) -> &mut Process {
+        &mut self.topology
+    }
+
+    /// What Envoy wrote into its access log so far.
+    #[must_use]
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.folder.join("access.log")).unwrap_or_default()
+    }
+
+    /// Everything any of the processes printed or logged so far.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let processes = self.origins.iter().chain([&self.envoy, &self.topology]);
+        processes.map(Process::log).chain([self.access_log()]).collect()
+    }
+
+    /// The first process that ended by itself, and what it said.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn casualty(&mut self) -> Result<Option<String>> {
+        let processes = self.origins.iter_mut().chain([&mut self.envoy, &mut self.topology]);
+        for process in processes {
+            if let Some(status) = process.ended()? {
+                let (name, log) = (process.name(), process.log());
+                return Ok(Some(format!("{name} ended ({status}):\n{log}")));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn start_topology(ports: &Ports, folder: &Path) -> Result<Process> {
+    let config = folder.join("topology.toml").display().to_string();
+    let listen = format!("127.0.0.1:{}", ports.topology);
+    let arguments = ["serve", "--config", &config, "--listen", &listen];
+    Process::start("topology", &program::own("topology")?, &arguments, folder)
+}
+
+fn start_origin(cell: usize, folder: &Path) -> Result<Process> {
+    let config = config::origin_file(folder, cell).display().to_string();
+    let name = format!("origin-{cell}");
+    Process::start(&name, &program::own("origin")?, &["serve", "--config", &config], folder)
+}
+
+fn start_envoy(folder: &Path) -> Result<Process> {
+    let config = folder.join("envoy.yaml").display().to_string();
+    // Two Envoys on one machine would otherwise meet in shared memory.
+    let arguments = ["--config-path", &config, "--disable-hot-restart", "--concurrency", "2"];
+    let arguments = [&arguments[..], &["--log-level", "info"]].concat();
+    Process::start("envoy", &program::envoy()?, &arguments, folder)
+}
