@@ -1,0 +1,53 @@
+# Recipes for the edge, the origin and the Topology Service. `just` alone lists them.
+# `.ci/just RECIPE` does the same on a machine that has no just yet.
+
+target := absolute_path(env("CARGO_TARGET_DIR", justfile_directory() / "target"))
+wasm := target / "wasm32-unknown-unknown/release-wasm/filter.wasm"
+
+# List the recipes
+_list:
+    @just --list --unsorted
+
+# Start the whole edge on this machine: Envoy, the Topology Service, two cells. Ctrl-C stops it.
+[positional-arguments]
+demo *args: wasm
+    cargo build --locked --release --package origin --package topology
+    cargo build --locked --release --package e2e --no-default-features --bin demo
+    ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" exec "{{ target }}/release/demo" "$@"
+
+# Run every test: pure ones, the compiled filter, real Envoy, registry and clients
+test: wasm test-tools
+    cargo build --locked --workspace --bins
+    ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" cargo test --locked --workspace
+
+# Run the tests that need no other program than cargo
+test-quick:
+    cargo test --locked
+
+# Build the filter as Envoy loads it
+wasm:
+    sh .ci/wasm
+    @ls -l "{{ wasm }}"
+
+# Say which Envoy is used, after bringing it where there is none
+envoy:
+    @sh .ci/envoy
+
+# Check formatting and lints; warnings are errors
+lint:
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# Check dependencies: licences, sources, banned crates
+deny:
+    @sh .ci/deny
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+# Bring the real peers the tests use
+[private]
+test-tools:
+    @sh .ci/need skopeo skopeo "a real docker client for the tests"
+    @sh .ci/need docker-registry docker-registry "a real upstream registry for the tests"

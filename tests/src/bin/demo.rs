@@ -1,0 +1,121 @@
+//! `demo`: the whole edge on this machine, in the foreground, until Ctrl-C.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use e2e::program;
+use e2e::stack::{Group, Ports, Settings, Stack};
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+const HELP: &str = "\
+Starts Envoy with the filter, the Topology Service and two cells on 127.0.0.1, until Ctrl-C.
+
+  DEMO_UPSTREAM  the registry to cache, as http://127.0.0.1:5555 or http://user:password@host;
+                 Docker Hub where it is not set
+  DEMO_DIR       where all state lives; default: demo/ in the target folder
+";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if env::args().nth(1).is_some() {
+        print!("{HELP}");
+        return ExitCode::from(u8::from(!env::args().any(|word| word == "--help")) * 2);
+    }
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    let mut signals = [
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ];
+    let settings = Settings {
+        ports: Ports::DEMO,
+        folder: env::var_os("DEMO_DIR")
+            .filter(|folder| !folder.is_empty())
+            .map_or_else(|| program::target().join("demo"), PathBuf::from),
+        upstream: env::var("DEMO_UPSTREAM").ok().filter(|url| !url.is_empty()),
+    };
+    let file = settings.folder.join("demo.json");
+    // Whoever waits for the file must not find the one of an earlier run.
+    let _ = fs::remove_file(&file);
+    println!("starting; logs and state are in {}", settings.folder.display());
+    let mut stack = tokio::select! {
+        stack = Stack::start(&settings) => stack?,
+        () = any(&mut signals) => return Ok(()),
+    };
+    publish(&stack, &file)?;
+    explain(&stack, settings.upstream.as_deref(), &file)?;
+    let end = tokio::select! {
+        casualty = watch(&mut stack) => casualty,
+        () = any(&mut signals) => Ok(()),
+    };
+    println!("stopping");
+    let _ = fs::remove_file(&file);
+    drop(stack);
+    end
+}
+
+async fn any(signals: &mut [Signal; 3]) {
+    let [interrupt, terminate, hangup] = signals;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+}
+
+/// A demo with a part missing is no demo: it ends and says which.
+async fn watch(stack: &mut Stack) -> Result<()> {
+    loop {
+        if let Some(casualty) = stack.casualty()? {
+            bail!(casualty);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+fn publish(stack: &Stack, file: &Path) -> Result<()> {
+    let text = serde_json::to_string_pretty(&json!({
+        "edge": stack.edge(),
+        "groups": stack.groups,
+    }))?;
+    let aside = file.with_extension("json.new");
+    fs::write(&aside, text + "\n")?;
+    fs::rename(&aside, file).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+fn explain(stack: &Stack, upstream: Option<&str>, file: &Path) -> Result<()> {
+    let Ports { edge, admin, topology, .. } = stack.ports;
+    println!("\nupstream          {}", upstream.map_or("Docker Hub".to_owned(), without_password));
+    println!("edge              http://127.0.0.1:{edge}/v2/");
+    println!("Envoy's admin     http://127.0.0.1:{admin}/");
+    println!("Topology Service  http://127.0.0.1:{topology}/v1/cells");
+    for group in &stack.groups {
+        let Group { path, cell, username, password, image_prefix } = group;
+        println!("\n{path}, on {cell}:");
+        println!("  docker login 127.0.0.1:{edge} --username {username} --password {password}");
+        println!("  docker pull {image_prefix}/alpine:latest");
+    }
+    println!("\nready: {} says the same for programs; Ctrl-C stops everything", file.display());
+    std::io::Write::flush(&mut std::io::stdout()).context("cannot print")
+}
