@@ -24,6 +24,9 @@ pub(super) use spool::Spool;
 
 mod spool;
 
+/// What the name of a spool file begins with: only such files are ours to remove.
+const SPOOL_PREFIX: &str = ".fetch-";
+
 /// The fetches under way.
 #[derive(Debug)]
 pub(super) struct Flights {
@@ -86,8 +89,11 @@ impl Flights {
     /// Bytes of earlier runs are of no use: nobody waits for them.
     pub(super) fn new(folder: &Path) -> std::io::Result<Arc<Self>> {
         std::fs::create_dir_all(folder)?;
-        for left_over in std::fs::read_dir(folder)? {
-            std::fs::remove_file(left_over?.path())?;
+        for found in std::fs::read_dir(folder)? {
+            let found = found?;
+            if found.file_name().as_encoded_bytes().starts_with(SPOOL_PREFIX.as_bytes()) {
+                std::fs::remove_file(found.path())?;
+            }
         }
         Ok(Arc::new(Self { folder: folder.to_owned(), flying: Mutex::default() }))
     }
@@ -104,7 +110,9 @@ impl Flights {
             let own = lock(&flight.groups).as_ref().is_some_and(|groups| groups.contains(&group));
             return Ok(if own { Boarding::Joined(flight) } else { Boarding::Foreign(flight) });
         }
-        let (file, path) = NamedTempFile::new_in(&self.folder)?.into_parts();
+        let spool: NamedTempFile =
+            tempfile::Builder::new().prefix(SPOOL_PREFIX).tempfile_in(&self.folder)?;
+        let (file, path) = spool.into_parts();
         let progress = Progress { phase: Phase::Asking, available: 0 };
         let flight = Arc::new(Flight {
             file: Arc::new(file),

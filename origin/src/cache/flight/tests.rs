@@ -137,7 +137,16 @@ async fn a_spool_file_goes_with_its_fetch_and_old_ones_at_start() {
     assert_eq!(std::fs::read_dir(airport.folder.path()).unwrap().count(), 1);
     drop(takeoff);
     assert_eq!(std::fs::read_dir(airport.folder.path()).unwrap().count(), 0);
-    std::fs::write(airport.folder.path().join("left-over"), "x").unwrap();
+    std::fs::write(airport.folder.path().join(format!("{SPOOL_PREFIX}left-over")), "x").unwrap();
     Flights::new(airport.folder.path()).unwrap();
     assert_eq!(std::fs::read_dir(airport.folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn what_others_keep_in_the_spool_folder_is_not_ours_to_remove() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("thesis.txt"), "x").unwrap();
+    std::fs::create_dir(folder.path().join("photos")).unwrap();
+    Flights::new(folder.path()).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
