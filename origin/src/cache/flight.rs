@@ -49,8 +49,15 @@ pub(super) enum Boarding {
 pub(super) struct Flight {
     file: Arc<File>,
     progress: watch::Sender<Progress>,
-    /// Who may see the blob once it is stored; `None` once that was written down.
-    groups: Mutex<Option<HashSet<GroupId>>>,
+    passengers: Mutex<Passengers>,
+}
+
+/// Who may see the blob once it is stored.
+#[derive(Debug)]
+struct Passengers {
+    groups: HashSet<GroupId>,
+    /// Once their links are being written, a group that comes must write its own.
+    written: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -107,7 +114,7 @@ impl Flights {
         let mut flying = lock(&self.flying);
         if let Some(flight) = flying.get(digest) {
             let flight = Arc::clone(flight);
-            let own = lock(&flight.groups).as_ref().is_some_and(|groups| groups.contains(&group));
+            let own = lock(&flight.passengers).groups.contains(&group);
             return Ok(if own { Boarding::Joined(flight) } else { Boarding::Foreign(flight) });
         }
         let spool: NamedTempFile =
@@ -117,7 +124,7 @@ impl Flights {
         let flight = Arc::new(Flight {
             file: Arc::new(file),
             progress: watch::Sender::new(progress),
-            groups: Mutex::new(Some(HashSet::from([group]))),
+            passengers: Mutex::new(Passengers { groups: HashSet::from([group]), written: false }),
         });
         flying.insert(digest.clone(), Arc::clone(&flight));
         let (flights, digest) = (Arc::clone(self), digest.clone());
@@ -144,7 +151,11 @@ impl Flight {
 
     /// Lets another group in. `false`: the links are written already, the group needs its own.
     pub(super) fn grant(&self, group: GroupId) -> bool {
-        lock(&self.groups).as_mut().map(|groups| groups.insert(group)).is_some()
+        let mut passengers = lock(&self.passengers);
+        if !passengers.written {
+            passengers.groups.insert(group);
+        }
+        !passengers.written
     }
 
     /// The bytes from `range.start` on, as they arrive; `range.end` may lie beyond the end.
@@ -203,7 +214,9 @@ impl Takeoff {
 
     /// Who may see the blob; from now on a group that comes must write its own link.
     pub(super) fn passengers(&self) -> Vec<GroupId> {
-        lock(&self.flight.groups).take().unwrap_or_default().into_iter().collect()
+        let mut passengers = lock(&self.flight.passengers);
+        passengers.written = true;
+        passengers.groups.iter().copied().collect()
     }
 
     /// A file to write the bytes to.

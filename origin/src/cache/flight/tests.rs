@@ -128,6 +128,7 @@ async fn groups_that_come_before_the_commit_are_linked_with_it() {
     passengers.sort_by_key(|group| group.0);
     assert_eq!(passengers, [ACME, GLOBEX]);
     assert!(!takeoff.flight.grant(GroupId(3)), "it must write its own link");
+    airport.join(&digest);
 }
 
 #[tokio::test]
