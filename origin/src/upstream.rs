@@ -169,16 +169,13 @@ impl Upstream {
         Ok(BlobBody { length: content_length(response.headers()), response })
     }
 
-    /// Sends to the repository an image is, trying the candidates where that is not known yet.
+    /// Sends to the repository an image is: the one it was the last time, else the next candidate.
     async fn send(
         &self,
         method: Method,
         image: &RepositoryName,
         endpoint: &Endpoint,
     ) -> Result<Response, UpstreamError> {
-        if let Some(known) = self.repositories.get(image) {
-            return self.send_to(&method, &known, endpoint).await;
-        }
         let mut failure = UpstreamError::Protocol("an image without a repository");
         for repository in self.candidates(image) {
             match self.send_to(&method, &repository, endpoint).await {
@@ -196,12 +193,16 @@ impl Upstream {
     fn candidates(&self, image: &RepositoryName) -> Vec<RepositoryName> {
         let library = || format!("library/{image}").parse().ok();
         let short = image.components().nth(1).is_none();
-        let names = match self.short_names {
+        let names: [Option<RepositoryName>; 2] = match self.short_names {
             ShortNames::Library if short => [library(), None],
             ShortNames::LibraryFirst if short => [library(), Some(image.clone())],
             _ => [Some(image.clone()), None],
         };
-        names.into_iter().flatten().collect()
+        let mut names: Vec<_> = names.into_iter().flatten().collect();
+        if let Some(known) = self.repositories.get(image) {
+            names.sort_by_key(|name| *name != known);
+        }
+        names
     }
 }
 

@@ -138,6 +138,17 @@ async fn a_manifest_that_is_not_its_digest_is_never_served() {
 }
 
 #[tokio::test]
+async fn a_short_name_that_moved_is_found_again() {
+    let pull = Pull::with("short_names = \"library-first\"\n").await;
+    let image = Image::single(&[noise(6, 100)]);
+    let puller = Puller::new(pull.cell.url(), "acme", "moving", Some(&pull.acme)).unwrap();
+    pull.upstream.add("library/moving", "old", &image);
+    same_manifest(&puller.manifest("old").await.unwrap(), &image.top);
+    pull.upstream.add("moving", "new", &image);
+    same_manifest(&puller.manifest("new").await.unwrap(), &image.top);
+}
+
+#[tokio::test]
 async fn a_short_name_is_tried_in_the_library_first_where_configured() {
     let pull = Pull::with("short_names = \"library-first\"\n").await;
     let bare = Image::single(&[noise(5, 10_000)]);
