@@ -131,7 +131,7 @@ impl Manifests {
         error.class() == FailureClass::Outage || self.when_refused == WhenRefused::ServeStale
     }
 
-    /// A row whose object is gone counts as a miss and is fetched again.
+    /// A row whose object is gone or spoilt counts as a miss and is fetched again.
     async fn load(
         &self,
         request: ManifestRequest<'_>,
@@ -141,7 +141,11 @@ impl Manifests {
         let bytes = match request.body {
             false => None,
             true => match self.store.read(&Key::Manifest(&digest)).await {
-                Ok(bytes) => Some(bytes),
+                Ok(bytes) if digest.matches(&bytes) => Some(bytes),
+                Ok(_) => {
+                    warn!(%digest, "an object that is not its digest; it is fetched again");
+                    return Ok(None);
+                }
                 Err(StoreError::Missing(object)) => {
                     warn!(object, "a row without its object; it is fetched again");
                     return Ok(None);
@@ -205,10 +209,15 @@ impl From<Error> for Failure {
     }
 }
 
-/// An upstream that refuses a HEAD as such may still answer a GET.
+/// An upstream that refuses a HEAD as such may still answer a GET; one that asks us to slow down is
+/// not asked again at once.
 fn may_hold_for_head_only(error: &UpstreamError) -> bool {
-    error.class() == FailureClass::Outage && matches!(error, UpstreamError::Status { .. })
-        || matches!(error, UpstreamError::Protocol(_))
+    match error {
+        UpstreamError::Status { status: 429, .. } => false,
+        UpstreamError::Status { .. } => error.class() == FailureClass::Outage,
+        UpstreamError::Protocol(_) => true,
+        _ => false,
+    }
 }
 
 fn is_current(cached: &OpenManifest, head: &ManifestHead) -> bool {

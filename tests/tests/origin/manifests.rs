@@ -1,5 +1,7 @@
 //! Tags are checked by HEAD, digests never; failures are told by what they mean.
 
+use std::path::PathBuf;
+
 use e2e::client::Puller;
 use e2e::fault::Faults;
 use e2e::image::{Image, noise};
@@ -159,4 +161,27 @@ async fn a_short_name_is_tried_in_the_library_first_where_configured() {
     assert_eq!(puller.blob(&layer).await.unwrap().status, 200);
     assert_eq!(pull.upstream.count("GET", &format!("/blobs/{layer}")), 1, "the place is known");
     same_manifest(&pull.client().manifest("latest").await.unwrap(), &pull.image.top);
+}
+
+#[tokio::test]
+async fn a_rate_limited_head_is_not_followed_by_a_get() {
+    let pull = Pull::start().await;
+    pull.upstream.fail(Faults { status: Some(429), ..Faults::default() });
+    assert_eq!(pull.client().manifest("latest").await.unwrap().status, 429);
+    assert_eq!(pull.upstream.count("GET", "/manifests/latest"), 0);
+}
+
+#[tokio::test]
+async fn a_stored_manifest_that_was_spoilt_is_fetched_again() {
+    let pull = Pull::start().await;
+    let digest = pull.image.top.digest();
+    let object =
+        ["manifests", "sha256", &digest.hex()[..2], digest.hex()].iter().collect::<PathBuf>();
+    let object = pull.cell.objects().join(object);
+    pull.client().manifest("latest").await.unwrap();
+    for reference in ["latest", &digest.to_string()] {
+        std::fs::write(&object, "spoilt").unwrap();
+        same_manifest(&pull.client().manifest(reference).await.unwrap(), &pull.image.top);
+        assert_eq!(std::fs::read(&object).unwrap(), pull.image.top.bytes, "and healed");
+    }
 }
