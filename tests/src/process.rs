@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -14,6 +15,10 @@ use crate::program;
 
 /// How long a process may take to end by itself before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Where ports for tests are looked for: below Linux's range of outgoing connections.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 10_000;
 
 /// A running program. Dropping it asks it to end, waits, and kills it in the end.
 #[derive(Debug)]
@@ -144,12 +149,24 @@ impl Drop for Process {
     }
 }
 
-/// A port nobody listens on now.
+/// A port nobody listens on now, and which no other caller in this process gets.
+///
+/// The system's own choice would be from the range of outgoing connections, one of which could take
+/// the port before the program that it is meant for.
 ///
 /// # Errors
 /// There is none left.
 pub fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static HANDED_OUT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 100).unwrap_or_default() * 100;
+    for _ in 0..PORTS {
+        let step = first.wrapping_add(HANDED_OUT.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST_PORT + step % PORTS;
+        if is_free(port) {
+            return Ok(port);
+        }
+    }
+    bail!("no port is free from {FIRST_PORT} on")
 }
 
 /// Whether a loopback port can be bound.
