@@ -1,6 +1,7 @@
 //! The whole edge in real processes: Envoy with the filter, the Topology Service, two cells.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -108,7 +109,7 @@ impl Stack {
                 "port {port} on 127.0.0.1, for {what}, is in use; stop what listens there"
             );
         }
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        make_private(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let folder = folder.canonicalize()?;
         config::write(settings, &folder)?;
         let groups = seed::seed(&folder, ports.edge)?;
@@ -172,6 +173,11 @@ impl Stack {
         }
         Ok(None)
     }
+}
+
+/// Tokens, keys and the upstream's password lie here.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 fn start_topology(ports: &Ports, folder: &Path) -> Result<Process> {

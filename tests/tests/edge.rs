@@ -254,9 +254,14 @@ async fn a_new_filter_configuration_replaces_the_old_one_and_a_broken_one_does_n
     assert_eq!(rule().await, "renamed");
 
     replace(&shipped.replace("\"regexValue\"", "\"regexValeu\""));
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    assert_eq!(rule().await, "renamed", "the last good one serves");
+    for _ in 0..1000 {
+        if edge.stack.logs().contains("regexValeu") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     assert!(edge.stack.logs().contains("regexValeu"), "the log names the field");
+    assert_eq!(rule().await, "renamed", "the last good one serves");
 }
 
 /// Sends bytes no HTTP library would send.
