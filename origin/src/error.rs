@@ -50,7 +50,7 @@ pub enum Error {
     #[error("authentication required")]
     Unauthenticated,
     /// The password is not a token of this Cell, or no longer.
-    #[error("access denied: the password is not a valid access token")]
+    #[error("access denied: the password must be a valid access token")]
     WrongCredential,
     /// The password is a token of another Cell, which says nothing about access here.
     #[error("the token belongs to another cell and gives no access to the repository asked for")]

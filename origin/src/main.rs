@@ -32,8 +32,8 @@ enum Command {
     },
     /// Bring the database's schema up to date and exit.
     Migrate,
-    /// Check the configuration file and exit.
-    Check,
+    /// Say what is wrong with the configuration file and exit.
+    CheckConfig,
     /// Make a group, as `acme` or `acme/team`; one that is there stays as it is.
     CreateGroup {
         /// The group's full path.
@@ -77,7 +77,7 @@ async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Serve { log_json } => serve(&config, log_json).await,
         Command::Migrate => admin::open(&config).await.map(drop),
-        Command::Check => Ok(()),
+        Command::CheckConfig => Ok(()),
         Command::CreateGroup { path } => {
             admin::create_group(&admin::open(&config).await?, &path).await
         }
