@@ -60,7 +60,8 @@ pub struct Blobs {
 }
 
 impl Blobs {
-    /// Over a database, a store and an upstream; the spool folder is made and emptied.
+    /// Over a database, a store and an upstream; the spool folder is made, and
+    /// what earlier runs left there is removed.
     ///
     /// # Errors
     /// The spool folder cannot be made.

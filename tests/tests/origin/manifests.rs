@@ -1,11 +1,10 @@
 //! Tags are checked by HEAD, digests never; failures are told by what they mean.
 
-use std::path::PathBuf;
-
 use e2e::client::Puller;
 use e2e::fault::Faults;
 use e2e::image::{Image, noise};
 use oci::Digest;
+use origin::store::Key;
 use reqwest::Method;
 
 use super::{Pull, same_manifest};
@@ -175,9 +174,7 @@ async fn a_rate_limited_head_is_not_followed_by_a_get() {
 async fn a_stored_manifest_that_was_spoilt_is_fetched_again() {
     let pull = Pull::start().await;
     let digest = pull.image.top.digest();
-    let object =
-        ["manifests", "sha256", &digest.hex()[..2], digest.hex()].iter().collect::<PathBuf>();
-    let object = pull.cell.objects().join(object);
+    let object = pull.cell.objects().join(Key::Manifest(&digest).path().as_ref());
     pull.client().manifest("latest").await.unwrap();
     for reference in ["latest", &digest.to_string()] {
         std::fs::write(&object, "spoilt").unwrap();
