@@ -27,6 +27,14 @@ pub struct Cell {
 #[serde(try_from = "i64")]
 pub struct CellId(i64);
 
+impl CellId {
+    /// The number itself.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+}
+
 impl TryFrom<i64> for CellId {
     type Error = &'static str;
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::cell::{Cell, CellId, Label, SequenceRange};
 use crate::claim::{Claim, ClaimKind, Scalar};
-use crate::directory::{Directory, DirectoryError};
+use crate::directory::{Directory, DirectoryError, Entry};
 
 /// A valid configuration.
 #[derive(Debug)]
@@ -43,12 +44,14 @@ pub enum ConfigError {
         cause: std::io::Error,
     },
     /// The file is read, and what it says is refused.
-    #[error("{}: {cause}", file.display())]
+    #[error("{}{}: {cause}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
     Invalid {
         /// The file at fault.
         file: PathBuf,
+        /// The line at fault, from 1: that of the table, where a table contradicts another.
+        line: Option<usize>,
         /// The field at fault.
-        cause: InvalidConfig,
+        cause: Box<InvalidConfig>,
     },
 }
 
@@ -61,6 +64,8 @@ pub enum InvalidConfig {
     /// A claim that cannot be owned; names the entry and the field.
     #[error("claims[{entry}]{field}: {message}")]
     Claim {
+        /// Where the table begins, in bytes.
+        at: usize,
         /// The position of the `[[claims]]` table, from 0.
         entry: usize,
         /// The claim's key with a dot before it, or nothing.
@@ -69,8 +74,25 @@ pub enum InvalidConfig {
         message: &'static str,
     },
     /// Cells and claims contradict each other.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
+    #[error("{cause}")]
+    Directory {
+        /// Where the table at fault begins, in bytes, if it is one.
+        at: Option<usize>,
+        /// The contradiction.
+        cause: DirectoryError,
+    },
+}
+
+impl InvalidConfig {
+    /// The line of `text` at fault, from 1.
+    fn line(&self, text: &str) -> Option<usize> {
+        let at = match self {
+            Self::Toml(error) => error.span()?.start,
+            Self::Claim { at, .. } => *at,
+            Self::Directory { at, .. } => (*at)?,
+        };
+        Some(text.bytes().take(at).filter(|byte| *byte == b'\n').count().saturating_add(1))
+    }
 }
 
 impl Config {
@@ -81,8 +103,10 @@ impl Config {
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(file)
             .map_err(|cause| ConfigError::Read { file: file.to_owned(), cause })?;
-        Self::from_toml(&text)
-            .map_err(|cause| ConfigError::Invalid { file: file.to_owned(), cause })
+        Self::from_toml(&text).map_err(|cause| {
+            let line = cause.line(&text);
+            ConfigError::Invalid { file: file.to_owned(), line, cause: cause.into() }
+        })
     }
 
     /// Checks a configuration's text.
@@ -98,9 +122,9 @@ impl Config {
 #[serde(deny_unknown_fields)]
 struct ConfigFields {
     env: String,
-    cells: Vec<CellFields>,
+    cells: Vec<Spanned<CellFields>>,
     #[serde(default)]
-    claims: Vec<ClaimFields>,
+    claims: Vec<Spanned<ClaimFields>>,
     #[serde(default)]
     cache: CacheFields,
 }
@@ -144,11 +168,23 @@ impl TryFrom<ConfigFields> for Config {
 
     fn try_from(fields: ConfigFields) -> Result<Self, Self::Error> {
         let mut claims = Vec::new();
+        let mut claims_at = Vec::new();
         for (entry, owned) in fields.claims.into_iter().enumerate() {
-            claims.extend(claims_of(entry, owned)?);
+            let at = owned.span().start;
+            let owned = claims_of(entry, at, owned.into_inner())?;
+            claims_at.extend(owned.iter().map(|_| at));
+            claims.extend(owned);
         }
-        let cells = fields.cells.into_iter().map(Cell::from).collect();
-        let directory = Directory::new(cells, claims)?;
+        let cells_at: Vec<_> = fields.cells.iter().map(|cell| cell.span().start).collect();
+        let cells = fields.cells.into_iter().map(|cell| cell.into_inner().into()).collect();
+        let directory = Directory::new(cells, claims).map_err(|cause| {
+            let at = match cause.entry() {
+                Some(Entry::Cell(position)) => cells_at.get(position),
+                Some(Entry::Claim(position)) => claims_at.get(position),
+                None => None,
+            };
+            InvalidConfig::Directory { at: at.copied(), cause }
+        })?;
         Ok(Self { env: fields.env, cache: fields.cache.into(), directory })
     }
 }
@@ -175,16 +211,21 @@ impl From<CacheFields> for CacheTtl {
     }
 }
 
-fn claims_of(entry: usize, fields: ClaimFields) -> Result<Vec<(CellId, Claim)>, InvalidConfig> {
+fn claims_of(
+    entry: usize,
+    at: usize,
+    fields: ClaimFields,
+) -> Result<Vec<(CellId, Claim)>, InvalidConfig> {
     let ClaimFields { cell, claims } = fields;
     if claims.is_empty() {
         let message = "expected a claim beside `cell`, such as `route`";
-        return Err(InvalidConfig::Claim { entry, field: String::new(), message });
+        return Err(InvalidConfig::Claim { at, entry, field: String::new(), message });
     }
     claims
         .into_iter()
         .map(|(name, value)| {
             let claim = ownable(&name, value).map_err(|message| InvalidConfig::Claim {
+                at,
                 entry,
                 field: format!(".{name}"),
                 message,

@@ -6,112 +6,15 @@ use std::sync::Arc;
 
 use crate::cell::{Cell, CellId, Label};
 use crate::claim::Claim;
-
-/// What a question goes by when it names no claims; GitLab's `ClassifyType`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClassifyType {
-    /// The first Cell of the configuration, whatever the value.
-    FirstCell,
-    /// The Cell whose session prefix equals the value.
-    SessionPrefix,
-    /// The Cell whose number equals the value, in decimal digits.
-    CellId,
-}
-
-impl ClassifyType {
-    /// The name of the enum's value on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::FirstCell => "FIRST_CELL",
-            Self::SessionPrefix => "SESSION_PREFIX",
-            Self::CellId => "CELL_ID",
-        }
-    }
-}
-
-/// A well-formed question: by type and value, or by claims in the order they are to be tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClassifyRequest {
-    key: Key,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Key {
-    FirstCell,
-    SessionPrefix(String),
-    CellId(String),
-    Claims(Vec<Claim>),
-}
-
-/// Why a question cannot be asked (gRPC `INVALID_ARGUMENT`).
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidRequest {
-    /// Neither a type nor a claim.
-    #[error("invalid type: \"UNSPECIFIED\"")]
-    Unspecified,
-    /// Both a type and claims: which one decides would be a guess.
-    #[error("type {:?} and claims exclude each other", .0.as_str())]
-    TypeAndClaims(ClassifyType),
-    /// A type that needs a value, without one.
-    #[error("type {:?} needs a value", .0.as_str())]
-    NoValue(ClassifyType),
-    /// A Cell number that is not written in decimal digits.
-    #[error("invalid cell id {0:?}: expected decimal digits")]
-    CellId(String),
-}
-
-impl ClassifyRequest {
-    /// Reads the three fields of the message; `kind` is `None` for `UNSPECIFIED`.
-    ///
-    /// # Errors
-    /// [`InvalidRequest`], when the fields ask nothing or contradict each other.
-    pub fn new(
-        kind: Option<ClassifyType>,
-        value: String,
-        claims: Vec<Claim>,
-    ) -> Result<Self, InvalidRequest> {
-        let key = match (kind, claims.is_empty()) {
-            (None, true) => return Err(InvalidRequest::Unspecified),
-            (None, false) => Key::Claims(claims),
-            (Some(kind), false) => return Err(InvalidRequest::TypeAndClaims(kind)),
-            (Some(kind), true) => Key::of_type(kind, value)?,
-        };
-        Ok(Self { key })
-    }
-
-    /// What the question goes by, for logs: never the value, which may be a secret's prefix.
-    #[must_use]
-    pub const fn by(&self) -> &'static str {
-        match self.key {
-            Key::FirstCell => ClassifyType::FirstCell.as_str(),
-            Key::SessionPrefix(_) => ClassifyType::SessionPrefix.as_str(),
-            Key::CellId(_) => ClassifyType::CellId.as_str(),
-            Key::Claims(_) => "claims",
-        }
-    }
-}
-
-impl Key {
-    fn of_type(kind: ClassifyType, value: String) -> Result<Self, InvalidRequest> {
-        match kind {
-            ClassifyType::FirstCell => Ok(Self::FirstCell),
-            _ if value.is_empty() => Err(InvalidRequest::NoValue(kind)),
-            ClassifyType::SessionPrefix => Ok(Self::SessionPrefix(value)),
-            // A number too large for any Cell is well-formed, and simply not found.
-            ClassifyType::CellId if value.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Ok(Self::CellId(value))
-            }
-            ClassifyType::CellId => Err(InvalidRequest::CellId(value)),
-        }
-    }
-}
+use crate::request::{ClassifyRequest, Key, Target};
 
 /// The answer: the Cell, and which of the question's claims led to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Classified<'a> {
     /// The Cell the request belongs to.
     pub cell: &'a Cell,
+    /// The Cell's address for the target that was asked for.
+    pub address: &'a Label,
     /// The claim that was found, as the question spelled it; `None` when asked by type.
     pub matched_claim: Option<&'a Claim>,
 }
@@ -125,6 +28,18 @@ pub enum NotFound {
     /// None of the claims is owned; the number of claims tried.
     #[error("cell not found: none of {0} claims is owned by a cell")]
     Claims(usize),
+    /// There is a Cell, and it has no registry.
+    #[error("cell {0} has no registry")]
+    Registry(CellId),
+}
+
+/// A cell or a claim by its position in what a directory is made of, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// The n-th cell.
+    Cell(usize),
+    /// The n-th claim.
+    Claim(usize),
 }
 
 /// Why cells and claims do not make a directory; each message names the field.
@@ -136,6 +51,8 @@ pub enum DirectoryError {
     /// A value that must lead to one Cell leads to two.
     #[error("{field}: {value} is given twice, to cell {first} and to cell {second}")]
     Twice {
+        /// The second one.
+        entry: Entry,
         /// Where it was found, such as `cells.address`.
         field: String,
         /// The value in question.
@@ -151,6 +68,8 @@ pub enum DirectoryError {
          (a short-lived cell may set skip_range_validation)"
     )]
     Overlap {
+        /// The second one.
+        entry: Entry,
         /// The Cell whose range begins first.
         first: CellId,
         /// The Cell whose range begins inside it.
@@ -161,11 +80,26 @@ pub enum DirectoryError {
     /// A claim for a Cell that is not in the list.
     #[error("claims: {claim} names cell {cell}, which is not among the cells")]
     UnknownCell {
+        /// The claim.
+        entry: Entry,
         /// The claim, printed.
         claim: String,
         /// The number it names.
         cell: CellId,
     },
+}
+
+impl DirectoryError {
+    /// The entry at fault, if it is one.
+    #[must_use]
+    pub const fn entry(&self) -> Option<Entry> {
+        match self {
+            Self::NoCells => None,
+            Self::Twice { entry, .. }
+            | Self::Overlap { entry, .. }
+            | Self::UnknownCell { entry, .. } => Some(*entry),
+        }
+    }
 }
 
 /// Cells and who owns what; immutable, so a change of configuration is a new directory.
@@ -209,20 +143,36 @@ impl Directory {
         &'a self,
         request: &'a ClassifyRequest,
     ) -> Result<Classified<'a>, NotFound> {
-        let cell = match &request.key {
-            Key::FirstCell => &self.first,
-            Key::CellId(id) => found(self.cell_numbered(id), id)?,
-            Key::SessionPrefix(prefix) => found(self.cell_with_prefix(prefix), prefix)?,
-            Key::Claims(claims) => return self.first_owned(claims),
+        let (cell, matched_claim) = match &request.key {
+            Key::FirstCell => (self.first.as_ref(), None),
+            Key::CellId(id) => (found(self.cell_numbered(id), id)?, None),
+            Key::SessionPrefix(prefix) => (found(self.cell_with_prefix(prefix), prefix)?, None),
+            Key::Claims(claims) => self.first_owned(claims)?,
         };
-        Ok(Classified { cell, matched_claim: None })
+        let address = match request.target {
+            None | Some(Target::Web) => &cell.address,
+            Some(Target::Registry) => {
+                cell.registry_address.as_ref().ok_or(NotFound::Registry(cell.id))?
+            }
+        };
+        Ok(Classified { cell, address, matched_claim })
     }
 
-    fn first_owned<'a>(&'a self, claims: &'a [Claim]) -> Result<Classified<'a>, NotFound> {
+    /// The Cell with this number.
+    ///
+    /// # Errors
+    /// [`NotFound`], when there is none.
+    pub fn cell(&self, id: CellId) -> Result<&Cell, NotFound> {
+        self.by_id.get(&id).map(Arc::as_ref).ok_or_else(|| NotFound::Value(id.to_string()))
+    }
+
+    fn first_owned<'a>(
+        &'a self,
+        claims: &'a [Claim],
+    ) -> Result<(&'a Cell, Option<&'a Claim>), NotFound> {
         claims
             .iter()
-            .find_map(|claim| Some((claim, self.by_claim.get(&claim.folded())?)))
-            .map(|(claim, cell)| Classified { cell, matched_claim: Some(claim) })
+            .find_map(|claim| Some((self.by_claim.get(&claim.folded())?.as_ref(), Some(claim))))
             .ok_or(NotFound::Claims(claims.len()))
     }
 
@@ -235,8 +185,8 @@ impl Directory {
     }
 }
 
-fn found<'a>(cell: Option<&'a Arc<Cell>>, value: &str) -> Result<&'a Arc<Cell>, NotFound> {
-    cell.ok_or_else(|| NotFound::Value(value.to_owned()))
+fn found<'a>(cell: Option<&'a Arc<Cell>>, value: &str) -> Result<&'a Cell, NotFound> {
+    cell.map(Arc::as_ref).ok_or_else(|| NotFound::Value(value.to_owned()))
 }
 
 fn index<'a, K: Hash + Eq + Clone + std::fmt::Debug>(
@@ -245,10 +195,11 @@ fn index<'a, K: Hash + Eq + Clone + std::fmt::Debug>(
     key: impl Fn(&'a Cell) -> Option<K>,
 ) -> Result<HashMap<K, Arc<Cell>>, DirectoryError> {
     let mut index = HashMap::new();
-    for cell in cells {
+    for (position, cell) in cells.iter().enumerate() {
         let Some(key) = key(cell) else { continue };
         if let Some(first) = index.insert(key.clone(), Arc::clone(cell)) {
-            return Err(twice(field, format!("{key:?}"), &first, cell));
+            let entry = Entry::Cell(position);
+            return Err(twice(entry, field, format!("{key:?}"), &first, cell));
         }
     }
     Ok(index)
@@ -259,31 +210,40 @@ fn index_claims(
     claims: Vec<(CellId, Claim)>,
 ) -> Result<HashMap<Claim, Arc<Cell>>, DirectoryError> {
     let mut index = HashMap::with_capacity(claims.len());
-    for (id, claim) in claims {
+    for (position, (id, claim)) in claims.into_iter().enumerate() {
+        let entry = Entry::Claim(position);
         let Some(cell) = cells.get(&id) else {
-            return Err(DirectoryError::UnknownCell { claim: claim.to_string(), cell: id });
+            return Err(DirectoryError::UnknownCell { entry, claim: claim.to_string(), cell: id });
         };
         if let Some(first) = index.insert(claim.folded(), Arc::clone(cell)) {
-            return Err(twice("claims", claim.to_string(), &first, cell));
+            return Err(twice(entry, "claims", claim.to_string(), &first, cell));
         }
     }
     Ok(index)
 }
 
-fn twice(field: &str, value: String, first: &Cell, second: &Cell) -> DirectoryError {
-    DirectoryError::Twice { field: field.to_owned(), value, first: first.id, second: second.id }
+fn twice(entry: Entry, field: &str, value: String, first: &Cell, second: &Cell) -> DirectoryError {
+    let (first, second) = (first.id, second.id);
+    DirectoryError::Twice { entry, field: field.to_owned(), value, first, second }
 }
 
 fn refuse_overlaps(cells: &[Arc<Cell>]) -> Result<(), DirectoryError> {
-    let mut ranges: Vec<_> = cells
-        .iter()
-        .filter(|cell| !cell.skip_range_validation)
-        .flat_map(|cell| cell.sequence_ranges.iter().map(|range| (range, cell.id)))
+    let mut ranges: Vec<_> = (0..)
+        .zip(cells)
+        .filter(|(_, cell)| !cell.skip_range_validation)
+        .flat_map(|(position, cell)| {
+            cell.sequence_ranges.iter().map(move |range| (range, position, cell.id))
+        })
         .collect();
-    ranges.sort_by_key(|(range, _)| range.minval());
+    ranges.sort_by_key(|(range, _, _)| range.minval());
     let clash = ranges.windows(2).find_map(|pair| match pair {
-        [(low, first), (high, second)] if high.minval() <= low.maxval() => {
-            Some(DirectoryError::Overlap { first: *first, second: *second, at: high.minval() })
+        [(low, _, first), (high, position, second)] if high.minval() <= low.maxval() => {
+            Some(DirectoryError::Overlap {
+                entry: Entry::Cell(*position),
+                first: *first,
+                second: *second,
+                at: high.minval(),
+            })
         }
         _ => None,
     });

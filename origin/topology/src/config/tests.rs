@@ -47,8 +47,29 @@ fn a_refused_file_and_the_field_at_fault_are_named() {
     let file = folder.path().join("topology.toml");
     std::fs::write(&file, "env = \"test\"\n[[cells]]\nid = 1\nadress = \"cell-1\"\n").unwrap();
     let error = Config::load(&file).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("{}: ", file.display())), "{error}");
+    assert!(error.starts_with(&format!("{}:4: ", file.display())), "{error}");
     assert!(error.contains("unknown field `adress`"), "{error}");
+}
+
+#[test]
+fn the_line_of_the_table_at_fault_is_named() {
+    let cells = "env = \"test\"\n[[cells]]\nid = 1\naddress = \"a\"\n[[cells]]\nid = 2\n";
+    for (rest, line) in [
+        ("address = \"a\"\n", 5),
+        ("address = \"b\"\n\n[[claims]]\ncell = 1\nroute = \"x/y\"\n", 9),
+        ("address = \"b\"\n[[claims]]\ncell = 1\n[[claims]]\ncell = 2\nroute = \"x\"\n", 8),
+        ("address = \"b\"\n[[claims]]\ncell = 3\nroute = \"x\"\n", 8),
+        (
+            "address = \"b\"\n[[claims]]\ncell = 1\nroute = \"x\"\nusername = \"x\"\n\
+             [[claims]]\ncell = 2\nusername = \"X\"\n",
+            12,
+        ),
+    ] {
+        let text = format!("{cells}{rest}");
+        let error = Config::from_toml(&text).unwrap_err();
+        assert_eq!(error.line(&text), Some(line), "{text}{error}");
+    }
+    assert_eq!(Config::from_toml("env = \"test\"\ncells = []").unwrap_err().line(""), None);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 use super::*;
 use crate::claim::{ClaimKind, Scalar};
 use crate::config::Config;
+use crate::request::{ClassifyType, InvalidRequest, RequestFields};
 
 const TWO_CELLS: &str = r#"
     env = "test"
     [[cells]]
     id = 1
     address = "cell-1"
+    registry_address = "registry-1"
     [[cells]]
     id = 36
     address = "cell-36"
@@ -25,8 +27,13 @@ fn directory() -> Directory {
     Config::from_toml(TWO_CELLS).unwrap().directory
 }
 
+fn question(kind: ClassifyType, value: &str) -> RequestFields {
+    let kind = Some(Scalar::Text(kind.as_str().to_owned()));
+    RequestFields { kind, value: value.to_owned(), ..RequestFields::default() }
+}
+
 fn by(kind: ClassifyType, value: &str) -> ClassifyRequest {
-    ClassifyRequest::new(Some(kind), value.to_owned(), Vec::new()).unwrap()
+    question(kind, value).try_into().unwrap()
 }
 
 fn claim(kind: ClaimKind, value: &str) -> Claim {
@@ -34,8 +41,8 @@ fn claim(kind: ClaimKind, value: &str) -> Claim {
 }
 
 fn by_claims(claims: &[(ClaimKind, &str)]) -> ClassifyRequest {
-    let claims = claims.iter().map(|(kind, value)| claim(*kind, value)).collect();
-    ClassifyRequest::new(None, String::new(), claims).unwrap()
+    let claims = claims.iter().map(|(kind, value)| Some(claim(*kind, value))).collect();
+    RequestFields { claims, ..RequestFields::default() }.try_into().unwrap()
 }
 
 fn address(request: &ClassifyRequest) -> Option<String> {
@@ -52,7 +59,7 @@ fn the_first_cell_of_the_file_is_the_first_cell() {
 fn a_cell_id_is_decimal() {
     assert_eq!(address(&by(ClassifyType::CellId, "36")).as_deref(), Some("cell-36"));
     assert_eq!(address(&by(ClassifyType::CellId, "10")), None);
-    let base36 = ClassifyRequest::new(Some(ClassifyType::CellId), "z".to_owned(), Vec::new());
+    let base36 = ClassifyRequest::try_from(question(ClassifyType::CellId, "z"));
     assert_eq!(base36, Err(InvalidRequest::CellId("z".to_owned())));
 }
 
@@ -93,15 +100,34 @@ fn a_path_below_the_top_level_is_nobodys() {
     assert_eq!(address(&by_claims(&[(ClaimKind::Route, "acme/team")])), None);
 }
 
+fn registry_of(mut request: ClassifyRequest) -> Result<String, NotFound> {
+    request.target = Some(Target::Registry);
+    directory().classify(&request).map(|found| found.address.as_str().to_owned())
+}
+
 #[test]
-fn a_question_goes_by_type_or_by_claims() {
-    let route = || vec![claim(ClaimKind::Route, "acme")];
-    let new = ClassifyRequest::new;
-    assert_eq!(new(None, String::new(), Vec::new()), Err(InvalidRequest::Unspecified));
-    for kind in [ClassifyType::SessionPrefix, ClassifyType::CellId] {
-        let no_value = new(Some(kind), String::new(), Vec::new());
-        assert_eq!(no_value, Err(InvalidRequest::NoValue(kind)));
-        let both = new(Some(kind), "1".to_owned(), route());
-        assert_eq!(both, Err(InvalidRequest::TypeAndClaims(kind)));
+fn the_registry_of_a_cell_is_found_by_every_kind_of_question() {
+    for request in [
+        by(ClassifyType::FirstCell, ""),
+        by(ClassifyType::CellId, "1"),
+        by_claims(&[(ClaimKind::Route, "acme")]),
+    ] {
+        assert_eq!(registry_of(request).as_deref(), Ok("registry-1"));
+    }
+}
+
+#[test]
+fn a_cell_without_a_registry_is_not_found_and_its_claim_still_decides() {
+    let chain = by_claims(&[(ClaimKind::Route, "globex"), (ClaimKind::Route, "acme")]);
+    let error = registry_of(chain).unwrap_err();
+    assert_eq!(error.to_string(), "cell 36 has no registry");
+}
+
+#[test]
+fn without_a_target_and_for_the_web_the_address_is_the_web_one() {
+    let mut request = by(ClassifyType::FirstCell, "");
+    for target in [None, Some(Target::Web)] {
+        request.target = target;
+        assert_eq!(directory().classify(&request).unwrap().address.as_str(), "cell-1");
     }
 }

@@ -8,68 +8,41 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::status::Status;
 use crate::cell::{Cell, CellId, Label, SequenceRange};
 use crate::claim::{Claim, ClaimKind, Scalar};
-use crate::config::Config;
-use crate::directory::{Classified, ClassifyRequest, ClassifyType, Directory};
+use crate::directory::{Classified, Directory};
+use crate::live::State;
+use crate::request::{ClassifyRequest, InvalidRequest, RequestFields};
 
 /// Reads a `ClassifyRequest`.
-pub(super) fn read_request(body: &[u8]) -> Result<ClassifyRequest, Status> {
-    let fields: RequestFields =
-        serde_json::from_slice(body).map_err(|error| Status::invalid(error.to_string()))?;
-    let claims = fields.claims.unwrap_or_default().into_iter().map(|OneClaim(claim)| claim);
-    let kind = fields.kind.and_then(|TypeField(kind)| kind);
-    let value = fields.value.unwrap_or_default();
-    Ok(ClassifyRequest::new(kind, value, claims.collect())?)
+pub(super) fn read_request(body: &[u8]) -> Result<ClassifyRequest, InvalidRequest> {
+    let message: RequestMessage = serde_json::from_slice(body)
+        .map_err(|error| InvalidRequest::Unreadable(error.to_string()))?;
+    let claims = message.claims.unwrap_or_default().into_iter().map(|OneClaim(claim)| claim);
+    RequestFields {
+        kind: message.kind,
+        value: message.value.unwrap_or_default(),
+        claims: claims.collect(),
+        target: message.target,
+    }
+    .try_into()
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RequestFields {
+struct RequestMessage {
     #[serde(default, rename = "type")]
-    kind: Option<TypeField>,
+    kind: Option<Scalar>,
     #[serde(default)]
     value: Option<String>,
     #[serde(default)]
     claims: Option<Vec<OneClaim>>,
+    #[serde(default)]
+    target: Option<Scalar>,
 }
 
-/// A `ClassifyType`; `None` is `UNSPECIFIED`.
-struct TypeField(Option<ClassifyType>);
-
-impl<'de> Deserialize<'de> for TypeField {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let kind = match Scalar::deserialize(deserializer)? {
-            Scalar::Text(name) => type_named(&name),
-            Scalar::Number(number) => type_numbered(number),
-        };
-        kind.map(Self).map_err(D::Error::custom)
-    }
-}
-
-fn type_named(name: &str) -> Result<Option<ClassifyType>, String> {
-    match name {
-        "UNSPECIFIED" => Ok(None),
-        "FIRST_CELL" => Ok(Some(ClassifyType::FirstCell)),
-        "SESSION_PREFIX" => Ok(Some(ClassifyType::SessionPrefix)),
-        "CELL_ID" => Ok(Some(ClassifyType::CellId)),
-        other => Err(format!("invalid type: {other:?}")),
-    }
-}
-
-fn type_numbered(number: i64) -> Result<Option<ClassifyType>, String> {
-    match number {
-        0 => Ok(None),
-        1 => Ok(Some(ClassifyType::FirstCell)),
-        2 => Ok(Some(ClassifyType::SessionPrefix)),
-        3 => Ok(Some(ClassifyType::CellId)),
-        other => Err(format!("invalid type: \"{other}\"")),
-    }
-}
-
-/// A `Claim`, whose fields are a oneof: exactly one of them is set.
-struct OneClaim(Claim);
+/// A `Claim`, whose fields are a oneof: one of them at most is set.
+struct OneClaim(Option<Claim>);
 
 impl<'de> Deserialize<'de> for OneClaim {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -80,13 +53,13 @@ impl<'de> Deserialize<'de> for OneClaim {
 struct OneClaimVisitor;
 
 impl<'de> Visitor<'de> for OneClaimVisitor {
-    type Value = Claim;
+    type Value = Option<Claim>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with one claim, such as {\"route\":\"my-group\"}")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claim, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<Claim>, A::Error> {
         let mut claim = None;
         while let Some(name) = map.next_key::<String>()? {
             let kind = ClaimKind::from_name(&name)
@@ -99,7 +72,7 @@ impl<'de> Visitor<'de> for OneClaimVisitor {
                 .map_err(|message| A::Error::custom(format!("{name:?}: {message}")))?;
             claim = Some(valid);
         }
-        claim.ok_or_else(|| A::Error::custom("a claim without a field"))
+        Ok(claim)
     }
 }
 
@@ -123,9 +96,8 @@ struct ProxyInfo<'a> {
 
 impl<'a> From<Classified<'a>> for ClassifyAnswer<'a> {
     fn from(classified: Classified<'a>) -> Self {
-        let Classified { cell, matched_claim } = classified;
-        let proxy =
-            ProxyInfo { address: &cell.address, registry_address: cell.registry_address.as_ref() };
+        let Classified { cell, address, matched_claim } = classified;
+        let proxy = ProxyInfo { address, registry_address: cell.registry_address.as_ref() };
         Self { action: "PROXY", proxy, matched_claim: matched_claim.map(ClaimOut) }
     }
 }
@@ -202,11 +174,21 @@ pub(super) struct Health<'a> {
     status: &'static str,
     env: &'a str,
     cells: usize,
+    generation: u64,
+    /// Why the file on disk is not what is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a str>,
 }
 
-impl<'a> From<&'a Config> for Health<'a> {
-    fn from(config: &'a Config) -> Self {
-        Self { status: "SERVING", env: &config.env, cells: config.directory.cells().len() }
+impl<'a> From<&'a State> for Health<'a> {
+    fn from(state: &'a State) -> Self {
+        Self {
+            status: "SERVING",
+            env: &state.config.env,
+            cells: state.config.directory.cells().len(),
+            generation: state.generation,
+            refused: state.refused.as_deref(),
+        }
     }
 }
 

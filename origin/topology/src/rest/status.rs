@@ -6,7 +6,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::directory::{InvalidRequest, NotFound};
+use crate::service::Refusal;
 
 /// The gRPC codes this service answers with; the value is the one on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +34,6 @@ struct Body<'a> {
 }
 
 impl Status {
-    pub(super) fn message(&self) -> &str {
-        &self.message
-    }
-
-    pub(super) fn invalid(message: String) -> Self {
-        Self { http: StatusCode::BAD_REQUEST, code: Code::InvalidArgument, message }
-    }
-
     pub(super) fn no_such_route() -> Self {
         let message = "no such route".to_owned();
         Self { http: StatusCode::NOT_FOUND, code: Code::Unimplemented, message }
@@ -52,29 +44,27 @@ impl Status {
         Self { http: StatusCode::METHOD_NOT_ALLOWED, code: Code::Unimplemented, message }
     }
 
-    pub(super) fn internal(error: &serde_json::Error) -> Self {
+    pub(super) fn internal(error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "cannot write the answer");
         let message = "cannot write the answer".to_owned();
         Self { http: StatusCode::INTERNAL_SERVER_ERROR, code: Code::Internal, message }
     }
 }
 
-impl From<InvalidRequest> for Status {
-    fn from(invalid: InvalidRequest) -> Self {
-        Self::invalid(invalid.to_string())
-    }
-}
-
-impl From<NotFound> for Status {
-    fn from(not_found: NotFound) -> Self {
-        let message = not_found.to_string();
-        Self { http: StatusCode::NOT_FOUND, code: Code::NotFound, message }
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let (http, code, message) = match refusal {
+            Refusal::NotFound(message) => (StatusCode::NOT_FOUND, Code::NotFound, message),
+            Refusal::Invalid(message) => (StatusCode::BAD_REQUEST, Code::InvalidArgument, message),
+        };
+        Self { http, code, message }
     }
 }
 
 impl From<BytesRejection> for Status {
     fn from(rejection: BytesRejection) -> Self {
-        Self { http: rejection.status(), ..Self::invalid(rejection.body_text()) }
+        let message = rejection.body_text();
+        Self { http: rejection.status(), code: Code::InvalidArgument, message }
     }
 }
 

@@ -3,7 +3,12 @@ use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use tokio::sync::watch;
+
 use super::*;
+use crate::config::Config;
+use crate::live::{Live, State as Served};
+use crate::metrics::Metrics;
 
 const CONFIG: &str = r#"
     env = "test"
@@ -26,8 +31,8 @@ const CONFIG: &str = r#"
     organization_id = 1001
 "#;
 
-fn live(config: &str) -> (watch::Sender<Arc<Config>>, Live) {
-    watch::channel(Arc::new(Config::from_toml(config).unwrap()))
+fn live(config: &str) -> (watch::Sender<Served>, Live) {
+    watch::channel(Served::first(Config::from_toml(config).unwrap()))
 }
 
 struct Answer {
@@ -37,7 +42,9 @@ struct Answer {
 }
 
 async fn ask(live: &Live, request: Request<Body>) -> Answer {
-    let response = routes(live.clone()).oneshot(request).await.unwrap();
+    let metrics = Metrics::new(&live.borrow());
+    let service = Service::new(live.clone(), metrics.into());
+    let response = routes(service).oneshot(request).await.unwrap();
     let status = response.status();
     let header = |name| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
     assert_eq!(header(CONTENT_TYPE).as_deref(), Some("application/json"));
@@ -51,8 +58,8 @@ async fn send(method: &str, path: &str, body: impl Into<Body>) -> Answer {
     ask(&live(CONFIG).1, request).await
 }
 
-async fn classify(body: &str) -> Answer {
-    send("POST", "/v1/classify", body.to_owned()).await
+async fn classify(body: impl Into<Body>) -> Answer {
+    send("POST", "/v1/classify", body).await
 }
 
 #[tokio::test]
@@ -72,6 +79,32 @@ async fn a_cell_without_a_registry_has_no_registry_address() {
     assert_eq!(answer.body, json!({"action": "PROXY", "proxy": {"address": "cell-2"}}));
 }
 
+/// The bodies are those the filter sends with `registryDesign: request`.
+#[tokio::test]
+async fn a_target_chooses_the_address_in_the_answer() {
+    for (body, address) in [
+        (r#"{"type":"FIRST_CELL","target":"REGISTRY"}"#, "registry-cell-1"),
+        (r#"{"type":"FIRST_CELL","target":"WEB"}"#, "cell-1"),
+        (r#"{"type":"CELL_ID","value":"1","target":"REGISTRY"}"#, "registry-cell-1"),
+        (
+            r#"{"claims":[{"route":"acme"},{"redirectRoute":"acme"}],"target":"REGISTRY"}"#,
+            "registry-cell-1",
+        ),
+        (r#"{"claims":[{"redirectRoute":"acme"}],"target":"WEB"}"#, "cell-2"),
+    ] {
+        let answer = classify(body).await;
+        assert_eq!(answer.body["proxy"]["address"], address, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn the_registry_of_a_cell_without_one_is_not_found() {
+    let answer = classify(r#"{"claims":[{"redirectRoute":"acme"}],"target":"REGISTRY"}"#).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.body, json!({"code": 5, "message": "cell 2 has no registry", "details": []}));
+    assert_eq!(answer.cache_control.as_deref(), Some("max-age=7"));
+}
+
 #[tokio::test]
 async fn claims_are_tried_in_order_and_the_matched_one_is_named() {
     let answer = classify(r#"{"claims":[{"route":"nobody"},{"redirectRoute":"Acme"}]}"#).await;
@@ -89,11 +122,11 @@ async fn names_are_accepted_in_both_spellings_and_numbers_as_text_too() {
         r#"{"organizationId":1001}"#,
         r#"{"organization_id":1001,"route":null}"#,
     ] {
-        let answer = classify(&format!(r#"{{"claims":[{claim}]}}"#)).await;
+        let answer = classify(format!(r#"{{"claims":[{claim}]}}"#)).await;
         assert_eq!(answer.body["matchedClaim"], json!({"organizationId": "1001"}), "{claim}");
     }
     for kind in [r#""FIRST_CELL""#, "1"] {
-        let answer = classify(&format!(r#"{{"type":{kind},"value":null,"claims":[]}}"#)).await;
+        let answer = classify(format!(r#"{{"type":{kind},"value":null,"claims":[]}}"#)).await;
         assert_eq!(answer.body["proxy"]["address"], "cell-1", "{kind}");
     }
 }
@@ -135,6 +168,9 @@ async fn a_bad_question_is_a_400_with_code_3() {
         r#"{"type":"CELL_ID","value":"2","value":"1"}"#,
         r#"{"type":"CELL_ID","value":"2","claims":[{"route":"acme"}]}"#,
         r#"{"typ":"CELL_ID"}"#,
+        r#"{"type":"FIRST_CELL","target":"PAGES"}"#,
+        r#"{"type":"FIRST_CELL","target":3}"#,
+        r#"{"type":"FIRST_CELL","target":["WEB"]}"#,
         r#"{"claim":{"route":"acme"}}"#,
         r#"{"claims":{"route":"acme"}}"#,
         r#"{"claims":[null]}"#,
@@ -159,15 +195,37 @@ async fn an_unspecified_type_is_refused_in_gitlabs_words() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
-    let answer = classify(&" ".repeat(MAX_BODY_BYTES + 1)).await;
+    let answer = classify(" ".repeat(1024 * 1024)).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(answer.body["code"], 3);
 }
 
 #[tokio::test]
 async fn deep_nesting_is_refused_without_harm() {
-    let answer = classify(&format!("{{\"claims\":{}", "[".repeat(60_000))).await;
+    let answer = classify(format!("{{\"claims\":{}", "[".repeat(60_000))).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf_8_is_refused() {
+    let answer = classify(b"{\"type\":\"FIRST_CELL\",\"value\":\"\xff\xfe\"}".to_vec()).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer.body["code"], 3);
+}
+
+#[tokio::test]
+async fn an_error_quotes_only_the_beginning_of_a_long_question() {
+    let long = "x".repeat(60_000);
+    for body in [
+        format!(r#"{{"type":"SESSION_PREFIX","value":"{long}"}}"#),
+        format!(r#"{{"type":"{long}"}}"#),
+        format!(r#"{{"claims":[{{"{long}":1}}]}}"#),
+        format!(r#"{{"{long}":1}}"#),
+    ] {
+        let answer = classify(body).await;
+        assert!(answer.status.is_client_error());
+        assert!(answer.body["message"].as_str().unwrap().chars().count() <= 300);
+    }
 }
 
 #[tokio::test]
@@ -189,8 +247,22 @@ async fn health_probes_are_answered() {
     for path in ["/health/live", "/health/ready"] {
         let answer = send("GET", path, "").await;
         assert_eq!(answer.status, StatusCode::OK);
-        assert_eq!(answer.body, json!({"status": "SERVING", "env": "test", "cells": 2}));
+        assert_eq!(answer.cache_control.as_deref(), Some("no-store"));
+        assert_eq!(
+            answer.body,
+            json!({"status": "SERVING", "env": "test", "cells": 2, "generation": 1})
+        );
     }
+}
+
+#[tokio::test]
+async fn a_refused_file_is_told_to_probes_and_the_service_stays_ready() {
+    let (publish, live) = live(CONFIG);
+    publish.send_modify(|state| state.refuse("topology.toml:3: no"));
+    let answer = ask(&live, Request::get("/health/ready").body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.body["refused"], "topology.toml:3: no");
+    assert_eq!(answer.body["generation"], 1);
 }
 
 #[tokio::test]
@@ -214,6 +286,6 @@ async fn a_new_configuration_is_used_from_the_next_request_on() {
     };
     assert_eq!(ask(&live, request()).await.status, StatusCode::NOT_FOUND);
     let grown = format!("{CONFIG}\n[[claims]]\ncell = 2\nroute = \"initech\"");
-    publish.send_replace(Arc::new(Config::from_toml(&grown).unwrap()));
+    publish.send_modify(|state| state.replace(Config::from_toml(&grown).unwrap()));
     assert_eq!(ask(&live, request()).await.status, StatusCode::OK);
 }

@@ -1,0 +1,119 @@
+//! The gRPC face: GitLab's services, `grpc.health.v1`, and reflection. What the messages look like
+//! is `messages`' matter.
+
+mod messages;
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::transport::Server;
+use tonic::transport::server::{Router, TcpIncoming};
+use tonic::{Extensions, Request, Response, Status};
+
+use crate::metrics::Transport;
+use crate::proto::cell_service_server::{CellService, CellServiceServer};
+use crate::proto::classify_service_server::{ClassifyService, ClassifyServiceServer};
+use crate::proto::{
+    ClassifyRequest, ClassifyResponse, DESCRIPTORS, GetCellRequest, GetCellResponse,
+    GetCellsRequest, GetCellsResponse,
+};
+use crate::service::{Answer, MAX_REQUEST_BYTES, Refusal, Service};
+
+/// How often a silent client is asked whether it is still there; also how long it may take to say.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Questions a client may have open on one connection.
+const MAX_STREAMS: u32 = 1024;
+
+/// Answers on `listener` until `stop` ends, then finishes open requests. Health turns to
+/// `NOT_SERVING` first, so that clients that watch it go elsewhere.
+///
+/// # Errors
+/// What the listener reports.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    service: Service,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<ClassifyServiceServer<Service>>().await;
+    health.set_serving::<CellServiceServer<Service>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(io::Error::other)?;
+    let stop = async {
+        stop.await;
+        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        health.set_not_serving::<ClassifyServiceServer<Service>>().await;
+        health.set_not_serving::<CellServiceServer<Service>>().await;
+    };
+    routes(service)
+        .add_service(health_service)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+        .await
+        .map_err(io::Error::other)
+}
+
+fn routes(service: Service) -> Router {
+    let classify = ClassifyServiceServer::new(service.clone());
+    let cells = CellServiceServer::new(service);
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .max_concurrent_streams(MAX_STREAMS)
+        .add_service(classify.max_decoding_message_size(MAX_REQUEST_BYTES))
+        .add_service(cells.max_decoding_message_size(MAX_REQUEST_BYTES))
+}
+
+#[tonic::async_trait]
+impl ClassifyService for Service {
+    async fn classify(
+        &self,
+        request: Request<ClassifyRequest>,
+    ) -> Result<Response<ClassifyResponse>, Status> {
+        let request = messages::read_request(request.into_inner());
+        write(Service::classify(self, Transport::Grpc, request, |found| found.into()))
+    }
+
+    async fn get_cells(
+        &self,
+        _: Request<GetCellsRequest>,
+    ) -> Result<Response<GetCellsResponse>, Status> {
+        write(self.cells(Transport::Grpc, |directory| directory.into()))
+    }
+}
+
+#[tonic::async_trait]
+impl CellService for Service {
+    async fn get_cell(
+        &self,
+        request: Request<GetCellRequest>,
+    ) -> Result<Response<GetCellResponse>, Status> {
+        let id = request.into_inner().cell_id;
+        write(self.cell(Transport::Grpc, id, |cell| cell.into()))
+    }
+}
+
+fn write<T>(answer: Answer<T>) -> Result<Response<T>, Status> {
+    let mut metadata = MetadataMap::new();
+    if let Ok(keep) = MetadataValue::try_from(answer.keep.to_string()) {
+        metadata.insert("cache-control", keep);
+    }
+    match answer.outcome {
+        Ok(message) => Ok(Response::from_parts(metadata, message, Extensions::default())),
+        Err(refusal) => Err(status(refusal, metadata)),
+    }
+}
+
+fn status(refusal: Refusal, metadata: MetadataMap) -> Status {
+    let (code, message) = match refusal {
+        Refusal::NotFound(message) => (tonic::Code::NotFound, message),
+        Refusal::Invalid(message) => (tonic::Code::InvalidArgument, message),
+    };
+    Status::with_metadata(code, message, metadata)
+}
