@@ -24,13 +24,21 @@ pub struct Ports {
     pub admin: u16,
     /// The Topology Service's REST API.
     pub topology: u16,
+    /// The Topology Service's gRPC API.
+    pub topology_grpc: u16,
     /// The origins of `cell-1` and `cell-2`.
     pub origins: [u16; 2],
 }
 
 impl Ports {
     /// The ports the README names.
-    pub const DEMO: Self = Self { edge: 8080, admin: 9901, topology: 9096, origins: [8101, 8102] };
+    pub const DEMO: Self = Self {
+        edge: 8080,
+        admin: 9901,
+        topology: 9096,
+        topology_grpc: 9095,
+        origins: [8101, 8102],
+    };
 
     /// Ports nobody uses now.
     ///
@@ -41,16 +49,18 @@ impl Ports {
             edge: free_port()?,
             admin: free_port()?,
             topology: free_port()?,
+            topology_grpc: free_port()?,
             origins: [free_port()?, free_port()?],
         })
     }
 
-    fn all(&self) -> [(&'static str, u16); 5] {
+    fn all(&self) -> [(&'static str, u16); 6] {
         let [first, second] = self.origins;
         [
             ("the edge", self.edge),
             ("Envoy's admin", self.admin),
             ("the Topology Service", self.topology),
+            ("the Topology Service's gRPC", self.topology_grpc),
             ("the origin of cell-1", first),
             ("the origin of cell-2", second),
         ]
@@ -183,7 +193,8 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
 fn start_topology(ports: &Ports, folder: &Path) -> Result<Process> {
     let config = folder.join("topology.toml").display().to_string();
     let listen = format!("127.0.0.1:{}", ports.topology);
-    let arguments = ["serve", "--config", &config, "--listen", &listen];
+    let grpc = format!("127.0.0.1:{}", ports.topology_grpc);
+    let arguments = ["serve", "--config", &config, "--listen", &listen, "--grpc-listen", &grpc];
     Process::start("topology", &program::own("topology")?, &arguments, folder)
 }
 
