@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic::{Extensions, Request, Response, Status};
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::metrics::Transport;
 use crate::proto::cell_service_server::{CellService, CellServiceServer};
@@ -38,8 +41,7 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<ClassifyServiceServer<Service>>().await;
-    health.set_serving::<CellServiceServer<Service>>().await;
+    report(&health, ServingStatus::Serving).await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -47,9 +49,7 @@ pub(crate) async fn serve(
         .map_err(io::Error::other)?;
     let stop = async {
         stop.await;
-        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-        health.set_not_serving::<ClassifyServiceServer<Service>>().await;
-        health.set_not_serving::<CellServiceServer<Service>>().await;
+        report(&health, ServingStatus::NotServing).await;
     };
     routes(service)
         .add_service(health_service)
@@ -57,6 +57,14 @@ pub(crate) async fn serve(
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
         .await
         .map_err(io::Error::other)
+}
+
+/// The empty name stands for the whole.
+async fn report(health: &HealthReporter, status: ServingStatus) {
+    let classify = ClassifyServiceServer::<Service>::NAME;
+    for name in ["", classify, CellServiceServer::<Service>::NAME] {
+        health.set_service_status(name, status).await;
+    }
 }
 
 fn routes(service: Service) -> Router {
