@@ -96,7 +96,7 @@ impl Watcher {
     async fn reload(&mut self) {
         self.read = self.seen.clone();
         let file = self.file.clone();
-        // A million claims take a second, in which questions are still answered.
+        // A hundred thousand claims take a second, in which questions are still answered.
         match tokio::task::spawn_blocking(move || Config::load(&file)).await {
             Ok(Ok(config)) => self.take(config),
             Ok(Err(error)) => self.refuse(&error.to_string()),
