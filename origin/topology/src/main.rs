@@ -13,6 +13,7 @@ use topology::Listeners;
 use topology::config::Config;
 use topology::reload::Watcher;
 use topology::service::Service;
+use tracing::field::display;
 use tracing_subscriber::EnvFilter;
 
 /// The Topology Service: which Cell owns a route, a token, a session.
@@ -74,26 +75,29 @@ async fn serve(file: &Path, rest: SocketAddr, grpc: Option<SocketAddr>) -> Resul
     let stop = async {
         tokio::select! { _ = ctrl_c() => (), _ = terminate.recv() => () }
     };
-    let rest = listen(rest).await?;
-    let grpc = match grpc {
-        Some(address) => Some(listen(address).await?),
-        None => None,
-    };
-    tracing::info!(
-        address = %rest.local_addr()?,
-        grpc_address = grpc.as_ref().map(TcpListener::local_addr).transpose()?.map(display),
-        env = live.borrow().config.env,
-        "serving"
-    );
+    let env = live.borrow().config.env.clone();
+    let listeners = listen(rest, grpc, &env).await?;
+    let service = Service::new(live, metrics);
     tokio::select! {
-        served = topology::serve(Listeners { rest, grpc }, Service::new(live, metrics), stop) => served?,
+        served = topology::serve(listeners, service, stop) => served?,
         never = watcher.run(hangup) => never,
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener> {
+async fn listen(rest: SocketAddr, grpc: Option<SocketAddr>, env: &str) -> Result<Listeners> {
+    let rest = bind(rest).await?;
+    let grpc = match grpc {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let grpc_address = grpc.as_ref().map(TcpListener::local_addr).transpose()?.map(display);
+    tracing::info!(address = %rest.local_addr()?, grpc_address, env, "serving");
+    Ok(Listeners { rest, grpc })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
