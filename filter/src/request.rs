@@ -104,7 +104,7 @@ impl<H: Host> RequestFilter<H> {
                 ("accept", "application/json"),
             ],
             body: call.body.as_bytes(),
-            timeout: Duration::from_millis(topology.timeout_ms),
+            timeout: Duration::from_millis(call.timeout_ms),
         });
         match sent {
             Ok(token) => InFlight { token: Some(token), answer: None },
@@ -193,6 +193,7 @@ fn read_answer(host: &impl Host, headers: usize, body: usize) -> CallResult {
     Ok(HttpAnswer {
         status: status.and_then(|text| text.parse().ok()).ok_or(CallError::Transport)?,
         cache_control: host.answer_header("cache-control"),
+        retry_after: host.answer_header("retry-after"),
         body: host.answer_body(body),
     })
 }

@@ -22,7 +22,26 @@ pub(crate) struct Cache {
 struct Entry {
     cell: Rc<Cell>,
     fresh_until: Millis,
-    source: Source,
+    /// Until then it serves while it is asked for anew.
+    revalidating_until: Millis,
+    /// Until then it serves unasked, for asking failed.
+    stale_until: Millis,
+    /// Until then nobody else need ask for it anew.
+    asked_until: Millis,
+}
+
+impl Entry {
+    fn source(&self, now: Millis) -> Option<Source> {
+        if now < self.fresh_until {
+            Some(Source::Cache)
+        } else if now < self.stale_until {
+            Some(Source::Stale)
+        } else if now < self.revalidating_until {
+            Some(Source::Revalidating)
+        } else {
+            None
+        }
+    }
 }
 
 impl Cache {
@@ -34,35 +53,54 @@ impl Cache {
         }
     }
 
-    /// A fresh answer, or a stale Cell within the time [`Self::last_good`] gave it.
+    /// Answers kept, of both kinds.
+    pub(crate) fn len(&self) -> usize {
+        self.found.len() + self.missing.len()
+    }
+
+    /// An answer that may serve now.
     pub(crate) fn get(&mut self, question: &str, now: Millis) -> Option<(Answer, Source)> {
         if let Some(entry) = self.found.get(question)
-            && now < entry.fresh_until
+            && let Some(source) = entry.source(now)
         {
-            return Some((Answer::Found(Rc::clone(&entry.cell)), entry.source));
+            return Some((Answer::Found(Rc::clone(&entry.cell)), source));
         }
         let fresh_until = self.missing.get(question)?;
         (now < *fresh_until).then_some((Answer::NotFound, Source::Cache))
     }
 
-    /// Keeps an answer; `max_age` in seconds is the service's own word.
-    pub(crate) fn put(
-        &mut self,
-        question: &str,
-        answer: &Answer,
-        max_age: Option<u32>,
-        now: Millis,
-    ) {
-        let fresh_until = |default| jittered(question, now, max_age.unwrap_or(default));
+    /// Whether the caller is to ask a question anew; if so, nobody else is for `pause_ms`.
+    pub(crate) fn claim_refresh(&mut self, question: &str, pause_ms: u64, now: Millis) -> bool {
+        let Some(entry) = self.found.get(question) else { return false };
+        let due = now >= entry.asked_until;
+        if due {
+            entry.asked_until = now.plus(pause_ms);
+        }
+        due
+    }
+
+    /// Keeps an answer; `lifetime` is the service's own word.
+    pub(crate) fn put(&mut self, question: &str, answer: &Answer, lifetime: Lifetime, now: Millis) {
+        let config = &self.config;
+        let fresh_until =
+            |default| jittered(question, now, lifetime.fresh_seconds.unwrap_or(default));
         match answer {
             Answer::Found(cell) => {
-                let fresh_until = fresh_until(self.config.positive_ttl_seconds);
+                let fresh_until = fresh_until(config.positive_ttl_seconds);
+                let beyond =
+                    lifetime.stale_seconds.unwrap_or(config.stale_while_revalidate_seconds);
                 self.missing.remove(question);
-                let cell = Rc::clone(cell);
-                self.found.put(question, Entry { cell, fresh_until, source: Source::Cache });
+                let entry = Entry {
+                    cell: Rc::clone(cell),
+                    fresh_until,
+                    revalidating_until: fresh_until.plus_seconds(beyond),
+                    stale_until: now,
+                    asked_until: now,
+                };
+                self.found.put(question, entry);
             }
             Answer::NotFound => {
-                let fresh_until = fresh_until(self.config.negative_ttl_seconds);
+                let fresh_until = fresh_until(config.negative_ttl_seconds);
                 self.found.remove(question);
                 self.missing.put(question, fresh_until);
             }
@@ -74,8 +112,8 @@ impl Cache {
     /// answer: the name may have been claimed since.
     pub(crate) fn last_good(&mut self, question: &str, now: Millis) -> Option<Rc<Cell>> {
         let entry = self.found.get(question)?;
-        entry.fresh_until = now.plus_seconds(RETRY_AFTER_SECONDS);
-        entry.source = Source::Stale;
+        entry.stale_until = now.plus_seconds(RETRY_AFTER_SECONDS);
+        entry.asked_until = entry.stale_until;
         Some(Rc::clone(&entry.cell))
     }
 }
@@ -90,14 +128,28 @@ fn jittered(question: &str, now: Millis, seconds: u32) -> Millis {
     Millis(now.plus_seconds(seconds).0.saturating_sub(early))
 }
 
-/// Seconds of `max-age` in a `Cache-Control` value; 0 where it may not be kept fresh at all.
-pub(crate) fn max_age(cache_control: &[u8]) -> Option<u32> {
-    let text = std::str::from_utf8(cache_control).ok()?.to_ascii_lowercase();
-    let mut directives = text.split(',').map(str::trim);
-    if directives.clone().any(|directive| matches!(directive, "no-store" | "no-cache")) {
-        return Some(0);
+/// What a `Cache-Control` value says of an answer's life, in seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    /// `max-age`; 0 where it may not be kept fresh at all.
+    pub(crate) fresh_seconds: Option<u32>,
+    /// `stale-while-revalidate` (RFC 5861); 0 where it may not serve stale.
+    pub(crate) stale_seconds: Option<u32>,
+}
+
+impl Lifetime {
+    pub(crate) fn of(cache_control: &[u8]) -> Self {
+        let text = std::str::from_utf8(cache_control).unwrap_or_default().to_ascii_lowercase();
+        let directives = || text.split(',').map(str::trim);
+        if directives().any(|directive| matches!(directive, "no-store" | "no-cache")) {
+            return Self { fresh_seconds: Some(0), stale_seconds: Some(0) };
+        }
+        let seconds = |name: &str| directives().find_map(|d| d.strip_prefix(name)?.parse().ok());
+        Self {
+            fresh_seconds: seconds("max-age="),
+            stale_seconds: seconds("stale-while-revalidate="),
+        }
     }
-    directives.find_map(|directive| directive.strip_prefix("max-age=")?.parse().ok())
 }
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ fn read(body: &[u8]) -> Value {
 #[must_use]
 pub fn filter_config(ruleset: &Value) -> Value {
     json!({
-        "topologyService": {"cluster": "topology", "authority": "topology"},
+        "topologyService": {"cluster": "topology", "authority": "topology", "retries": 0},
         "responseHeaders": true,
         "ruleset": ruleset,
     })

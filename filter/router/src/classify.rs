@@ -1,5 +1,7 @@
 //! What to ask the Topology Service and how to read its answer (protojson over REST); no transport.
 
+mod outcome;
+
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::config::{ClaimModel, ClassifyType, RegistryDesign, Target};
 use crate::variables::{Template, Variables};
+pub use outcome::CallOutcome;
+pub(crate) use outcome::Failure;
 
 /// Where every question is POSTed.
 pub const CLASSIFY_PATH: &str = "/v1/classify";
@@ -148,12 +152,14 @@ pub(crate) fn claim_parts(claim: ClaimModel) -> (&'static str, String) {
 pub type CallResult = Result<HttpAnswer, CallError>;
 
 /// The parts of an HTTP answer the router reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HttpAnswer {
     /// The status code.
     pub status: u16,
     /// The `cache-control` header, if any.
     pub cache_control: Option<Vec<u8>>,
+    /// The `retry-after` header, if any.
+    pub retry_after: Option<Vec<u8>>,
     /// The whole body.
     pub body: Vec<u8>,
 }
@@ -167,18 +173,6 @@ pub enum CallError {
     Transport,
     /// The host refused to send the call.
     Dispatch,
-}
-
-impl CallError {
-    /// For logs and metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::Transport => "transport",
-            Self::Dispatch => "dispatch",
-        }
-    }
 }
 
 /// A Cell as the Topology Service describes it.
@@ -207,10 +201,6 @@ pub(crate) enum Answer {
     NotFound,
 }
 
-/// No definite answer: neither "found" nor "not found" may be concluded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unavailable;
-
 /// Fields are not denied here: the Topology Service may say more than this reads.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -230,13 +220,14 @@ struct ProxyInfo {
 }
 
 /// The service's own 404 is "not found"; whatever is neither that nor a well-formed PROXY answer is
-/// unavailable.
-pub(crate) fn read(result: &CallResult) -> Result<Answer, Unavailable> {
-    let answer = result.as_ref().map_err(|_| Unavailable)?;
+/// a failure, of which neither "found" nor "not found" may be concluded.
+pub(crate) fn read(result: &CallResult) -> Result<Answer, Failure> {
+    let answer = result.as_ref().map_err(|error| Failure::Call(*error))?;
     match answer.status {
         404 if is_not_found(&answer.body) => Ok(Answer::NotFound),
-        200 => found(&answer.body).map(|cell| Answer::Found(Rc::new(cell))).ok_or(Unavailable),
-        _ => Err(Unavailable),
+        200 => found(&answer.body).map(|cell| Answer::Found(Rc::new(cell))).ok_or(Failure::Garbage),
+        404 => Err(Failure::Garbage),
+        status => Err(Failure::Status(status)),
     }
 }
 

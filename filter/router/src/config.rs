@@ -95,9 +95,19 @@ pub struct TopologyService {
     pub cluster: String,
     /// The `:authority` of calls.
     pub authority: String,
-    /// Milliseconds for one call.
+    /// Milliseconds for one call, 1 to 60000.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u64,
+    /// How often a question is asked again after a passing failure, 0 to 10.
+    #[serde(default = "default_retries")]
+    pub retries: u32,
+    /// Milliseconds before the first retry, 1 to 60000; doubled for each further one, 250 at most
+    /// unless this is more, and up to a half less by chance.
+    #[serde(default = "default_backoff_ms")]
+    pub backoff_ms: u64,
+    /// Milliseconds one request waits for answers, retries and all, 1 to 60000.
+    #[serde(default = "default_budget_ms")]
+    pub budget_ms: u64,
     /// Where its design puts the registry's address.
     #[serde(default)]
     pub registry_design: RegistryDesign,
@@ -105,6 +115,18 @@ pub struct TopologyService {
 
 fn default_timeout_ms() -> u64 {
     1000
+}
+
+fn default_retries() -> u32 {
+    2
+}
+
+fn default_backoff_ms() -> u64 {
+    50
+}
+
+fn default_budget_ms() -> u64 {
+    2500
 }
 
 /// How a Topology Service tells a Cell's registry from its web address; both designs exist.
@@ -128,11 +150,19 @@ pub struct CacheConfig {
     pub positive_ttl_seconds: u32,
     /// Seconds a "not found" stays fresh.
     pub negative_ttl_seconds: u32,
+    /// Seconds an expired Cell still serves while it is asked for anew; a `Cache-Control:
+    /// stale-while-revalidate` in an answer wins.
+    pub stale_while_revalidate_seconds: u32,
 }
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { max_entries: 10_000, positive_ttl_seconds: 60, negative_ttl_seconds: 10 }
+        Self {
+            max_entries: 10_000,
+            positive_ttl_seconds: 60,
+            negative_ttl_seconds: 10,
+            stale_while_revalidate_seconds: 30,
+        }
     }
 }
 

@@ -44,7 +44,19 @@ impl Millis {
     /// The moment `seconds` later.
     #[must_use]
     pub fn plus_seconds(self, seconds: u32) -> Self {
-        Self(self.0.saturating_add(u64::from(seconds) * 1000))
+        self.plus(u64::from(seconds) * 1000)
+    }
+
+    /// The moment `milliseconds` later.
+    #[must_use]
+    pub fn plus(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
+    /// Milliseconds since `earlier`; none if that is still to come.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
     }
 }
 
@@ -53,7 +65,7 @@ impl Millis {
 pub enum Step {
     /// Send the request on.
     Continue(Decision),
-    /// POST these at once, then resume with an answer for each, in order.
+    /// POST these, then resume with an answer for each, in order.
     Ask(Vec<Call>, Pending),
     /// Answer here; no Cell sees the request.
     Reply(LocalReply),
@@ -64,6 +76,10 @@ pub enum Step {
 pub struct Call {
     /// The body, JSON.
     pub body: String,
+    /// Milliseconds to wait before it is sent.
+    pub delay_ms: u64,
+    /// Milliseconds to wait for its answer once it is sent.
+    pub timeout_ms: u64,
 }
 
 /// Where a request goes and why.
@@ -73,6 +89,8 @@ pub struct Decision {
     pub cluster: String,
     /// The id of the rule that decided.
     pub rule: String,
+    /// That rule's place in the ruleset, from 0.
+    pub rule_number: usize,
     /// What the rule did.
     pub action: RuleAction,
     /// The type or claim that was classified; none for `proxy`.
@@ -122,6 +140,8 @@ pub enum Source {
     Ruleset,
     /// A fresh answer from the cache.
     Cache,
+    /// An answer from the cache that expired and is asked for anew meanwhile.
+    Revalidating,
     /// A call made for this request.
     Service,
     /// The last good answer, for the Topology Service is unavailable.
@@ -129,12 +149,17 @@ pub enum Source {
 }
 
 impl Source {
+    /// Each of them, in order.
+    pub const ALL: [Self; 5] =
+        [Self::Ruleset, Self::Cache, Self::Revalidating, Self::Service, Self::Stale];
+
     /// For logs, metrics and case files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ruleset => "ruleset",
             Self::Cache => "cache",
+            Self::Revalidating => "revalidating",
             Self::Service => "service",
             Self::Stale => "stale",
         }
@@ -163,6 +188,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Each of them, in order.
+    pub const ALL: [Self; 8] = [
+        Self::AmbiguousCredentials,
+        Self::AmbiguousHost,
+        Self::MalformedTarget,
+        Self::MalformedName,
+        Self::SeveralCells,
+        Self::TooManyNamespaces,
+        Self::Unavailable,
+        Self::NoCell,
+    ];
+
     /// For logs, metrics and case files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -217,6 +254,8 @@ impl Refusal {
 pub struct LocalReply {
     /// Why.
     pub refusal: Refusal,
+    /// The id of the rule that refused, if one did.
+    pub rule: Option<String>,
     /// The HTTP status.
     pub status: u16,
     /// Names and values.
@@ -235,7 +274,7 @@ impl From<Refusal> for LocalReply {
             headers.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
         }
         let body = envelope(refusal.code(), refusal.message());
-        Self { refusal, status: refusal.status(), headers, body }
+        Self { refusal, rule: None, status: refusal.status(), headers, body }
     }
 }
 

@@ -28,11 +28,12 @@ mod request;
 mod router;
 mod ruleset;
 mod scope;
+mod tally;
 pub mod token;
 mod transform;
 mod variables;
 
-pub use classify::{CLASSIFY_PATH, CallError, CallResult, HttpAnswer};
+pub use classify::{CLASSIFY_PATH, CallError, CallOutcome, CallResult, HttpAnswer};
 pub use config::ConfigError;
 pub use decision::{
     CELL, CELL_CLUSTER, CELL_HASH_KEY, CELL_RULE, Call, Decision, FORWARDED_HOST, LocalReply,
@@ -41,4 +42,5 @@ pub use decision::{
 pub use request::{Headers, Request};
 pub use router::{Pending, Router};
 pub use ruleset::Ruleset;
+pub use tally::{Availability, Lookup, Tally};
 pub use token::{RoutableToken, Routing};

@@ -9,7 +9,7 @@ const SIZE_LIMIT: usize = 1 << 20;
 
 /// Bytes of the longest text that is looked at: four times the longest token of GitLab's, so that a
 /// header made to be large costs no more than its copy.
-const TEXT_LIMIT: usize = 16 * 1024;
+pub(crate) const TEXT_LIMIT: usize = 16 * 1024;
 
 /// An expression that must match the whole text; its named captures become variables.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::pattern::TEXT_LIMIT;
+
 /// Header names in lower case with their values, in order, repeated names kept; the form in which
 /// a proxy-wasm host hands them over.
 pub type Headers = Vec<(String, Vec<u8>)>;
@@ -86,10 +88,20 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// A copy of the headers for which `keep` holds, to read them once the request is gone.
+    /// A copy of the headers for which `keep` holds, to read them once the request is gone. A value
+    /// too long to be looked at is kept only as far as it still is.
     pub(crate) fn copy(&self, keep: impl Fn(&str) -> bool) -> Headers {
-        self.headers.iter().filter(|(name, _)| keep(name)).cloned().collect()
+        let kept = self.headers.iter().filter(|(name, _)| keep(name));
+        kept.map(|(name, value)| (name.clone(), bounded(name, value).to_vec())).collect()
     }
+}
+
+/// A cookie's or a path's parts are looked at one by one, so their whole may be longer.
+fn bounded<'v>(name: &str, value: &'v [u8]) -> &'v [u8] {
+    if name.starts_with(':') || name == "cookie" {
+        return value;
+    }
+    value.get(..=TEXT_LIMIT).unwrap_or(value)
 }
 
 fn values<'a: 'n, 'n>(
@@ -132,6 +144,15 @@ mod tests {
         let cookies: Vec<_> = Request::new(&headers).cookies().collect();
         let expected: [(&[u8], &[u8]); 3] = [(b"a", b"1"), (b"b", b"\xff"), (b"c", b"x=y")];
         assert_eq!(cookies, expected);
+    }
+
+    #[test]
+    fn a_copy_keeps_no_more_of_a_value_than_shows_that_it_is_too_long() {
+        let long = vec![b'a'; 1 << 20];
+        let headers = headers(&[("authorization", &long), (":path", &long), ("x-odd", &long)]);
+        let copy = Request::new(&headers).copy(|name| name != "x-odd");
+        let sizes: Vec<_> = copy.iter().map(|(name, value)| (name.as_str(), value.len())).collect();
+        assert_eq!(sizes, [("authorization", TEXT_LIMIT + 1), (":path", 1 << 20)]);
     }
 
     #[test]

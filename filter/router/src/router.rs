@@ -1,16 +1,21 @@
 //! Walks the rules: from a request to a decision, asking and resuming on the way.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+mod learned;
+mod retries;
+mod verdict;
 
-use crate::cache::{self, Cache};
-use crate::classify::{self, Answer, CallError, CallResult, Cell, Classification};
+use std::cell::RefCell;
+
+use crate::classify::{CallError, CallResult, Classification};
 use crate::config::{self, ConfigError, FilterConfig, OnUnavailable, TopologyService};
 use crate::decision::{Call, Decision, LocalReply, Millis, Refusal, RuleAction, Source, Step};
 use crate::refusal;
 use crate::request::{Headers, Request};
 use crate::ruleset::{Action, Rule, Ruleset};
+use crate::tally::Tally;
 use crate::variables::Variables;
+use learned::Learned;
+use verdict::{Outcome, Verdict, weigh};
 
 /// More would make one request's fan-out a weapon.
 const MAX_NAMESPACES: usize = 100;
@@ -22,7 +27,7 @@ pub struct Router {
     topology: TopologyService,
     max_namespaces: usize,
     response_headers: bool,
-    cache: RefCell<Cache>,
+    learned: RefCell<Learned>,
 }
 
 /// A request whose decision waits for answers; consumed by [`Router::resume`], so never resumed
@@ -32,6 +37,8 @@ pub struct Pending {
     headers: Headers,
     at: Position,
     verdicts: Vec<Verdict>,
+    attempt: u32,
+    deadline: Millis,
 }
 
 /// A rule that applies, and which of its questions is asked.
@@ -42,20 +49,11 @@ struct Position {
     variables: Variables,
 }
 
-/// What is known of one question.
-#[derive(Debug)]
-enum Verdict {
-    Asked(String),
-    Known(Answer, Source),
-    Unavailable,
-}
-
-/// What all verdicts on an entry's questions come to.
-enum Outcome {
-    Cell { address: String, matched_claim: Option<String>, source: Source },
-    SeveralCells,
-    Unavailable,
-    NotFound,
+/// The time a step happens at, and when the request's waiting must end, if it waited already.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    now: Millis,
+    deadline: Option<Millis>,
 }
 
 impl Router {
@@ -73,12 +71,13 @@ impl Router {
     /// [`ConfigError`] naming the rule and field at fault.
     pub fn new(config: FilterConfig) -> Result<Self, ConfigError> {
         check(&config)?;
+        let learned = Learned::new(config.cache, &config.topology_service);
         Ok(Self {
             ruleset: Ruleset::compile(config.ruleset, config.proxy_address.as_deref())?,
             topology: config.topology_service,
             max_namespaces: config.max_namespaces,
             response_headers: config.response_headers,
-            cache: RefCell::new(Cache::new(config.cache)),
+            learned: RefCell::new(learned),
         })
     }
 
@@ -100,48 +99,81 @@ impl Router {
         &self.ruleset
     }
 
+    /// Answers kept, found and not found.
+    #[must_use]
+    pub fn cache_entries(&self) -> usize {
+        self.learned.borrow().entries()
+    }
+
+    /// What was counted since this was last asked.
+    #[must_use]
+    pub fn take_tally(&self) -> Tally {
+        self.learned.borrow_mut().take_tally()
+    }
+
+    /// Whether [`Self::take_refreshes`] would give any.
+    #[must_use]
+    pub fn wants_refreshes(&self) -> bool {
+        self.learned.borrow().wants_refreshes()
+    }
+
+    /// Calls to make beside all requests, for answers that expired; each result goes to
+    /// [`Self::refreshed`].
+    #[must_use]
+    pub fn take_refreshes(&self) -> Vec<Call> {
+        let questions = self.learned.borrow_mut().take_refreshes();
+        let timeout_ms = self.topology.timeout_ms;
+        questions.into_iter().map(|body| Call { body, delay_ms: 0, timeout_ms }).collect()
+    }
+
+    /// Takes the answer to a call of [`Self::take_refreshes`]; a failure leaves the last good one.
+    pub fn refreshed(&self, call: Call, answer: &CallResult, now: Millis) {
+        self.learned.borrow_mut().learn(call.body, answer, now);
+    }
+
     /// Decides a request as far as what is known now allows.
     #[must_use]
     pub fn start(&self, request: &Request<'_>, now: Millis) -> Step {
         match refusal::check(request) {
-            Some(refusal) => reply(refusal),
-            None => self.walk(request, 0, now),
+            Some(refusal) => reply(refusal, None),
+            None => self.walk(request, 0, Moment { now, deadline: None }),
         }
     }
 
     /// Goes on with the answers to the calls of [`Step::Ask`], in their order; one that is missing
-    /// counts as a timeout.
+    /// counts as a timeout. What failed for a moment may be asked again.
     #[must_use]
     pub fn resume(&self, pending: Pending, answers: Vec<CallResult>, now: Millis) -> Step {
-        let Pending { headers, at, verdicts } = pending;
+        let Pending { headers, at, verdicts, attempt, deadline } = pending;
         let verdicts = self.learn(verdicts, answers, now);
+        let Some((rule, entry)) = self.entry(&at) else { return reply(Refusal::NoCell, None) };
+        let outcome = weigh(&verdicts, entry.target, self.topology.registry_design);
+        if matches!(outcome, Outcome::Unavailable)
+            && let Some(calls) = self.retries(&verdicts, attempt, deadline, now)
+        {
+            let attempt = attempt + 1;
+            return Step::Ask(calls, Pending { headers, at, verdicts, attempt, deadline });
+        }
         let request = Request::new(&headers);
-        let next_rule = at.rule + 1;
-        let concluded = match self.entry(&at) {
-            Some((rule, entry)) => self
-                .conclude(rule, entry, &at.variables, &verdicts)
-                .or_else(|| self.ask(&request, Position { entry: at.entry + 1, ..at }, now)),
-            None => None,
-        };
-        concluded.unwrap_or_else(|| self.walk(&request, next_rule, now))
+        let (next_rule, moment) = (at.rule + 1, Moment { now, deadline: Some(deadline) });
+        self.conclude(&at, rule, entry, outcome)
+            .or_else(|| self.ask(&request, Position { entry: at.entry + 1, ..at }, moment))
+            .unwrap_or_else(|| self.walk(&request, next_rule, moment))
     }
 
     /// Tries rules from number `first` on.
-    fn walk(&self, request: &Request<'_>, first: usize, now: Millis) -> Step {
+    fn walk(&self, request: &Request<'_>, first: usize, moment: Moment) -> Step {
         let rules = self.ruleset.rules.iter().enumerate().skip(first);
         let mut steps = rules.filter_map(|(number, rule)| {
-            let variables = rule.applies(request)?;
+            let at = Position { rule: number, entry: 0, variables: rule.applies(request)? };
             match &rule.action {
                 Action::Proxy(address) => {
-                    let address = address.clone();
-                    Some(decided(rule, &variables, address, None, Source::Ruleset))
+                    Some(decided(&at, rule, address.clone(), None, Source::Ruleset))
                 }
-                Action::Classify(_) => {
-                    self.ask(request, Position { rule: number, entry: 0, variables }, now)
-                }
+                Action::Classify(_) => self.ask(request, at, moment),
             }
         });
-        steps.next().unwrap_or_else(|| reply(Refusal::NoCell))
+        steps.next().unwrap_or_else(|| reply(Refusal::NoCell, None))
     }
 
     fn entry(&self, at: &Position) -> Option<(&Rule, &Classification)> {
@@ -153,23 +185,19 @@ impl Router {
     }
 
     /// Tries a rule's questions from a position on; `None` when none of them decides.
-    fn ask(&self, request: &Request<'_>, mut at: Position, now: Millis) -> Option<Step> {
+    fn ask(&self, request: &Request<'_>, mut at: Position, moment: Moment) -> Option<Step> {
         while let Some((rule, entry)) = self.entry(&at) {
-            let questions = entry.questions(
-                &at.variables,
-                &self.ruleset.reserved_routes,
-                self.topology.registry_design,
-            );
+            let design = self.topology.registry_design;
+            let questions = entry.questions(&at.variables, &self.ruleset.reserved_routes, design);
             if questions.len() > self.max_namespaces {
-                return Some(reply(Refusal::TooManyNamespaces));
+                return Some(reply(Refusal::TooManyNamespaces, Some(rule)));
             }
-            let verdicts: Vec<_> = questions.into_iter().map(|q| self.recall(q, now)).collect();
-            let calls: Vec<_> = verdicts.iter().filter_map(Verdict::call).collect();
-            if !calls.is_empty() {
-                let headers = request.copy(|name| self.ruleset.reads(name));
-                return Some(Step::Ask(calls, Pending { headers, at, verdicts }));
+            let verdicts = self.recall(questions, moment);
+            if verdicts.iter().any(Verdict::is_asked) {
+                return Some(self.first_round(request, at, verdicts, moment));
             }
-            let concluded = self.conclude(rule, entry, &at.variables, &verdicts);
+            let outcome = weigh(&verdicts, entry.target, design);
+            let concluded = self.conclude(&at, rule, entry, outcome);
             if concluded.is_some() {
                 return concluded;
             }
@@ -178,90 +206,100 @@ impl Router {
         None
     }
 
-    fn recall(&self, question: String, now: Millis) -> Verdict {
-        match self.cache.borrow_mut().get(&question, now) {
-            Some((answer, source)) => Verdict::Known(answer, source),
-            None => Verdict::Asked(question),
+    /// What the cache says; a request that waited too long asks no more.
+    fn recall(&self, questions: Vec<String>, Moment { now, deadline }: Moment) -> Vec<Verdict> {
+        let mut learned = self.learned.borrow_mut();
+        let late = deadline.is_some_and(|deadline| deadline <= now);
+        let recalled = questions.into_iter().map(|question| match learned.recall(question, now) {
+            Verdict::Asked { question, .. } if late => learned.give_up(&question, now),
+            verdict => verdict,
+        });
+        recalled.collect()
+    }
+
+    fn first_round(
+        &self,
+        request: &Request<'_>,
+        at: Position,
+        verdicts: Vec<Verdict>,
+        Moment { now, deadline }: Moment,
+    ) -> Step {
+        let deadline = deadline.unwrap_or(now.plus(self.topology.budget_ms));
+        let timeout_ms = self.topology.timeout_ms.min(deadline.since(now));
+        let calls: Vec<_> = questions(&verdicts)
+            .map(|(question, _)| Call { body: question.to_owned(), delay_ms: 0, timeout_ms })
+            .collect();
+        self.learned.borrow_mut().note_calls(calls.len());
+        let headers = request.copy(|name| self.ruleset.reads(name));
+        Step::Ask(calls, Pending { headers, at, verdicts, attempt: 0, deadline })
+    }
+
+    /// The calls to make again, if all of them may be, are worth it and there is time.
+    fn retries(
+        &self,
+        verdicts: &[Verdict],
+        attempt: u32,
+        deadline: Millis,
+        now: Millis,
+    ) -> Option<Vec<Call>> {
+        let lost = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unavailable));
+        if lost || attempt >= self.topology.retries {
+            return None;
         }
+        let again = |(question, wait_ms): (&str, u64)| {
+            let pause = retries::backoff(&self.topology, attempt, question, now);
+            let delay_ms = pause.max(wait_ms);
+            let left = deadline.since(now.plus(delay_ms));
+            let timeout_ms = self.topology.timeout_ms.min(left);
+            (timeout_ms > 0).then(|| Call { body: question.to_owned(), delay_ms, timeout_ms })
+        };
+        let calls: Vec<_> = questions(verdicts).map(again).collect::<Option<_>>()?;
+        self.learned.borrow_mut().pay_retries(calls.len(), now).then_some(calls)
     }
 
     /// Fills in the answers to what was asked.
     fn learn(&self, verdicts: Vec<Verdict>, answers: Vec<CallResult>, now: Millis) -> Vec<Verdict> {
+        let mut learned = self.learned.borrow_mut();
         let mut answers = answers.into_iter();
-        let learned = |verdict| match verdict {
-            Verdict::Asked(question) => {
+        let fill_in = |verdict| match verdict {
+            Verdict::Asked { question, .. } => {
                 let answer = answers.next().unwrap_or(Err(CallError::Timeout));
-                self.learn_one(&question, &answer, now)
+                learned.learn(question, &answer, now)
             }
             known => known,
         };
-        verdicts.into_iter().map(learned).collect()
+        verdicts.into_iter().map(fill_in).collect()
     }
 
-    fn learn_one(&self, question: &str, result: &CallResult, now: Millis) -> Verdict {
-        let mut cache = self.cache.borrow_mut();
-        let Ok(answer) = classify::read(result) else {
-            return cache.last_good(question, now).map_or(Verdict::Unavailable, |cell| {
-                Verdict::Known(Answer::Found(cell), Source::Stale)
-            });
-        };
-        let cache_control = result.as_ref().ok().and_then(|http| http.cache_control.as_deref());
-        cache.put(question, &answer, cache_control.and_then(cache::max_age), now);
-        Verdict::Known(answer, Source::Service)
-    }
-
-    /// What verdicts on all of an entry's questions decide; `None` sends on to the next question.
+    /// What an entry's questions decide; `None` sends on to the next entry.
     fn conclude(
         &self,
+        at: &Position,
         rule: &Rule,
         entry: &Classification,
-        variables: &Variables,
-        verdicts: &[Verdict],
+        outcome: Outcome,
     ) -> Option<Step> {
-        match self.weigh(entry, verdicts) {
+        match outcome {
             Outcome::Cell { address, matched_claim, source } => {
                 let kind = matched_claim.unwrap_or_else(|| entry.kind().to_owned());
-                Some(decided(rule, variables, address, Some(kind), source))
+                Some(decided(at, rule, address, Some(kind), source))
             }
-            Outcome::SeveralCells => Some(reply(Refusal::SeveralCells)),
+            Outcome::SeveralCells => Some(reply(Refusal::SeveralCells, Some(rule))),
             Outcome::Unavailable => match rule.on_unavailable {
-                OnUnavailable::Reject => Some(reply(Refusal::Unavailable)),
+                OnUnavailable::Reject => Some(reply(Refusal::Unavailable, Some(rule))),
                 OnUnavailable::Next => None,
             },
             Outcome::NotFound => None,
         }
     }
+}
 
-    /// One unavailable answer spoils the rest: it could have named another Cell.
-    fn weigh(&self, entry: &Classification, verdicts: &[Verdict]) -> Outcome {
-        let mut chosen: Option<(&str, &Rc<Cell>, Source)> = None;
-        let mut unavailable = false;
-        for verdict in verdicts {
-            let Verdict::Known(answer, source) = verdict else {
-                unavailable = true;
-                continue;
-            };
-            let Answer::Found(cell) = answer else { continue };
-            let address = cell.address(entry.target, self.topology.registry_design);
-            chosen = match (chosen, address) {
-                (chosen, None) => chosen,
-                (None, Some(address)) => Some((address, cell, *source)),
-                (Some((known, cell, so_far)), Some(address)) if known == address => {
-                    Some((known, cell, so_far.max(*source)))
-                }
-                (Some(_), Some(_)) => return Outcome::SeveralCells,
-            };
-        }
-        match chosen {
-            _ if unavailable => Outcome::Unavailable,
-            None => Outcome::NotFound,
-            Some((address, cell, source)) => Outcome::Cell {
-                address: address.to_owned(),
-                matched_claim: cell.matched_claim.clone(),
-                source,
-            },
-        }
-    }
+/// What is to be asked, and how long the Topology Service wants to be left alone before.
+fn questions(verdicts: &[Verdict]) -> impl Iterator<Item = (&str, u64)> {
+    verdicts.iter().filter_map(|verdict| match verdict {
+        Verdict::Asked { question, wait_ms } => Some((question.as_str(), *wait_ms)),
+        Verdict::Known(..) | Verdict::Unavailable => None,
+    })
 }
 
 /// What must hold beyond the types; the ruleset has its own checks.
@@ -270,14 +308,15 @@ fn check(config: &FilterConfig) -> Result<(), ConfigError> {
     let namespaces = 1..=MAX_NAMESPACES;
     // Istio's cluster names hold `|`, so this is wider than an address.
     let named = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    let minute = |milliseconds: u64| (1..=60_000).contains(&milliseconds);
+    let not_a_minute = "must be 1 to 60000";
     for (holds, field, problem) in [
         (named(&topology.cluster), "topologyService.cluster", "not a cluster's name"),
         (named(&topology.authority), "topologyService.authority", "not a host"),
-        (
-            (1..=60_000).contains(&topology.timeout_ms),
-            "topologyService.timeoutMs",
-            "must be 1 to 60000",
-        ),
+        (minute(topology.timeout_ms), "topologyService.timeoutMs", not_a_minute),
+        (topology.retries <= 10, "topologyService.retries", "must be 0 to 10"),
+        (minute(topology.backoff_ms), "topologyService.backoffMs", not_a_minute),
+        (minute(topology.budget_ms), "topologyService.budgetMs", not_a_minute),
         (config.cache.max_entries >= 2, "cache.maxEntries", "must be at least 2"),
         (namespaces.contains(&config.max_namespaces), "maxNamespaces", "must be 1 to 100"),
     ] {
@@ -288,18 +327,9 @@ fn check(config: &FilterConfig) -> Result<(), ConfigError> {
     Ok(())
 }
 
-impl Verdict {
-    fn call(&self) -> Option<Call> {
-        match self {
-            Self::Asked(question) => Some(Call { body: question.clone() }),
-            Self::Known(..) | Self::Unavailable => None,
-        }
-    }
-}
-
 fn decided(
+    at: &Position,
     rule: &Rule,
-    variables: &Variables,
     cluster: String,
     kind: Option<String>,
     source: Source,
@@ -307,19 +337,21 @@ fn decided(
     Step::Continue(Decision {
         cluster,
         rule: rule.id.clone(),
+        rule_number: at.rule,
         action: match rule.action {
             Action::Classify(_) => RuleAction::Classify,
             Action::Proxy(_) => RuleAction::Proxy,
         },
         kind,
-        hash_key: rule.hash_key(variables),
-        rewrite_path: rule.rewrite_path(variables),
+        hash_key: rule.hash_key(&at.variables),
+        rewrite_path: rule.rewrite_path(&at.variables),
         source,
     })
 }
 
-fn reply(refusal: Refusal) -> Step {
-    Step::Reply(LocalReply::from(refusal))
+fn reply(refusal: Refusal, rule: Option<&Rule>) -> Step {
+    let rule = rule.map(|rule| rule.id.clone());
+    Step::Reply(LocalReply { rule, ..LocalReply::from(refusal) })
 }
 
 #[cfg(test)]

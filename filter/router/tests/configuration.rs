@@ -24,7 +24,7 @@ fn what_the_example_shows_as_optional_has_that_default() {
         assert!(least.as_object_mut().unwrap().remove(optional).is_some(), "{optional}");
     }
     let topology = least["topologyService"].as_object_mut().unwrap();
-    for optional in ["timeoutMs", "registryDesign"] {
+    for optional in ["timeoutMs", "retries", "backoffMs", "budgetMs", "registryDesign"] {
         assert!(topology.remove(optional).is_some(), "{optional}");
     }
     let read =

@@ -43,7 +43,6 @@ impl<V> Generations<V> {
         self.young.insert(key, value);
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }

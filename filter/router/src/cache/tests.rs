@@ -3,13 +3,25 @@ use crate::classify::{self, HttpAnswer};
 
 const NOW: Millis = Millis(1_000_000);
 
+/// The service says nothing of how long.
+const SILENT: Lifetime = Lifetime { fresh_seconds: None, stale_seconds: None };
+
+fn fresh(seconds: u32) -> Lifetime {
+    Lifetime { fresh_seconds: Some(seconds), stale_seconds: Some(0) }
+}
+
 fn cache() -> Cache {
-    Cache::new(CacheConfig { max_entries: 8, positive_ttl_seconds: 60, negative_ttl_seconds: 10 })
+    Cache::new(CacheConfig {
+        max_entries: 8,
+        positive_ttl_seconds: 60,
+        negative_ttl_seconds: 10,
+        stale_while_revalidate_seconds: 30,
+    })
 }
 
 fn found() -> Answer {
     let body = br#"{"action":"PROXY","proxy":{"address":"cell-1"}}"#.to_vec();
-    classify::read(&Ok(HttpAnswer { status: 200, cache_control: None, body })).unwrap()
+    classify::read(&Ok(HttpAnswer { status: 200, body, ..HttpAnswer::default() })).unwrap()
 }
 
 /// Where the answer to `q` comes from at `seconds` after [`NOW`].
@@ -20,15 +32,42 @@ fn source_at(cache: &mut Cache, seconds: u32) -> Option<Source> {
 #[test]
 fn a_found_cell_is_fresh_for_the_configured_time_less_a_tenth_at_most() {
     let mut cache = cache();
-    cache.put("q", &found(), None, NOW);
+    cache.put("q", &found(), SILENT, NOW);
     assert_eq!(source_at(&mut cache, 53), Some(Source::Cache));
-    assert_eq!(source_at(&mut cache, 60), None);
+    assert_eq!(source_at(&mut cache, 60), Some(Source::Revalidating));
+}
+
+#[test]
+fn an_expired_cell_serves_for_a_while_and_one_reader_is_to_ask_anew() {
+    let mut cache = cache();
+    cache.put("q", &found(), SILENT, NOW);
+    assert_eq!(source_at(&mut cache, 83), Some(Source::Revalidating));
+    let expired = NOW.plus_seconds(70);
+    assert!(cache.claim_refresh("q", 1500, expired));
+    assert!(!cache.claim_refresh("q", 1500, expired.plus(1499)));
+    assert!(cache.claim_refresh("q", 1500, expired.plus(1500)), "no answer ever came");
+    assert_eq!(source_at(&mut cache, 90), None);
+    cache.put("q", &found(), SILENT, NOW.plus_seconds(90));
+    assert_eq!(source_at(&mut cache, 91), Some(Source::Cache));
+}
+
+#[test]
+fn a_refresh_that_failed_is_not_tried_again_before_five_seconds() {
+    let mut cache = cache();
+    cache.put("q", &found(), SILENT, NOW);
+    let failed = NOW.plus_seconds(70);
+    assert!(cache.claim_refresh("q", 1, failed));
+    cache.last_good("q", failed);
+    assert_eq!(source_at(&mut cache, 74), Some(Source::Stale));
+    assert!(!cache.claim_refresh("q", 1, failed.plus_seconds(4)));
+    assert_eq!(source_at(&mut cache, 75), Some(Source::Revalidating));
+    assert!(cache.claim_refresh("q", 1, failed.plus_seconds(5)));
 }
 
 #[test]
 fn not_found_is_kept_for_its_own_time() {
     let mut cache = cache();
-    cache.put("q", &Answer::NotFound, None, NOW);
+    cache.put("q", &Answer::NotFound, SILENT, NOW);
     assert_eq!(cache.get("q", NOW.plus_seconds(8)), Some((Answer::NotFound, Source::Cache)));
     assert_eq!(source_at(&mut cache, 10), None);
 }
@@ -36,39 +75,39 @@ fn not_found_is_kept_for_its_own_time() {
 #[test]
 fn the_services_max_age_wins() {
     let mut cache = cache();
-    cache.put("q", &found(), Some(600), NOW);
+    cache.put("q", &found(), fresh(600), NOW);
     assert_eq!(source_at(&mut cache, 500), Some(Source::Cache));
-    cache.put("q", &found(), Some(0), NOW);
+    cache.put("q", &found(), fresh(0), NOW);
     assert_eq!(source_at(&mut cache, 0), None);
 }
 
 #[test]
 fn the_last_good_cell_serves_stale_until_the_next_try_is_due() {
     let mut cache = cache();
-    cache.put("q", &found(), None, NOW);
+    cache.put("q", &found(), SILENT, NOW);
     assert!(cache.last_good("q", NOW.plus_seconds(100_000)).is_some());
     assert_eq!(source_at(&mut cache, 100_004), Some(Source::Stale));
     assert_eq!(source_at(&mut cache, 100_005), None);
-    cache.put("q", &found(), None, NOW.plus_seconds(100_005));
+    cache.put("q", &found(), SILENT, NOW.plus_seconds(100_005));
     assert_eq!(source_at(&mut cache, 100_006), Some(Source::Cache));
 }
 
 #[test]
 fn not_found_is_no_good_answer_once_stale_and_unmakes_a_found_one() {
     let mut cache = cache();
-    cache.put("q", &found(), None, NOW);
-    cache.put("q", &Answer::NotFound, None, NOW);
+    cache.put("q", &found(), SILENT, NOW);
+    cache.put("q", &Answer::NotFound, SILENT, NOW);
     assert!(cache.last_good("q", NOW).is_none());
-    cache.put("q", &found(), None, NOW);
+    cache.put("q", &found(), SILENT, NOW);
     assert_eq!(source_at(&mut cache, 1), Some(Source::Cache));
 }
 
 #[test]
 fn a_flood_of_unknown_names_leaves_the_found_cells() {
     let mut cache = cache();
-    cache.put("q", &found(), None, NOW);
+    cache.put("q", &found(), SILENT, NOW);
     for n in 0..1000 {
-        cache.put(&n.to_string(), &Answer::NotFound, None, NOW);
+        cache.put(&n.to_string(), &Answer::NotFound, SILENT, NOW);
     }
     assert_eq!(source_at(&mut cache, 1), Some(Source::Cache));
 }
@@ -80,17 +119,20 @@ fn two_questions_expire_apart() {
 
 #[test]
 fn cache_control_is_read_by_its_directives() {
-    for (value, expected) in [
-        (&b"max-age=30"[..], Some(30)),
-        (b"public, Max-Age=30", Some(30)),
-        (b"no-store", Some(0)),
-        (b"max-age=30, no-cache", Some(0)),
-        (b"private", None),
-        (b"max-age=abc", None),
-        (b"max-age=-1", None),
-        (b"\xff", None),
-        (b"", None),
+    for (value, fresh_seconds, stale_seconds) in [
+        (&b"max-age=30"[..], Some(30), None),
+        (b"public, Max-Age=30", Some(30), None),
+        (b"max-age=30, stale-while-revalidate=60", Some(30), Some(60)),
+        (b"stale-while-revalidate=0", None, Some(0)),
+        (b"no-store", Some(0), Some(0)),
+        (b"max-age=30, no-cache", Some(0), Some(0)),
+        (b"private", None, None),
+        (b"max-age=abc", None, None),
+        (b"max-age=-1", None, None),
+        (b"\xff", None, None),
+        (b"", None, None),
     ] {
-        assert_eq!(max_age(value), expected, "{}", String::from_utf8_lossy(value));
+        let expected = Lifetime { fresh_seconds, stale_seconds };
+        assert_eq!(Lifetime::of(value), expected, "{}", String::from_utf8_lossy(value));
     }
 }

@@ -45,7 +45,7 @@ impl Directory {
             Some((address, claim)) => (200, self.found(address, claim)),
             None => (404, json!({"code": 5, "message": "cell not found", "details": []})),
         };
-        Ok(HttpAnswer { status, cache_control: None, body: body.to_string().into_bytes() })
+        Ok(HttpAnswer { status, body: body.to_string().into_bytes(), ..HttpAnswer::default() })
     }
 
     fn find<'d>(&'d self, request: &'d Value) -> Option<(&'d str, Option<&'d Value>)> {

@@ -1,3 +1,5 @@
+mod failures;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -5,9 +7,14 @@ use crate::classify::HttpAnswer;
 
 const NOW: Millis = Millis(1_000_000);
 
+/// Nothing is asked twice; [`failures`] has the other kind.
 fn router(rules: &Value) -> Router {
+    configured(rules, &json!({"cluster": "topology", "authority": "topology", "retries": 0}))
+}
+
+fn configured(rules: &Value, topology: &Value) -> Router {
     let config = json!({
-        "topologyService": {"cluster": "topology", "authority": "topology"},
+        "topologyService": topology,
         "maxNamespaces": 2,
         "ruleset": {"reservedRoutes": ["api"], "rules": rules},
     });
@@ -60,7 +67,7 @@ fn not_found() -> CallResult {
 }
 
 fn answer(status: u16, body: &Value) -> CallResult {
-    Ok(HttpAnswer { status, cache_control: None, body: body.to_string().into_bytes() })
+    Ok(HttpAnswer { status, body: body.to_string().into_bytes(), ..HttpAnswer::default() })
 }
 
 #[track_caller]
