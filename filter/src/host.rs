@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, LogLevel, MapType, Status};
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 use router::{Headers, Millis};
 
 /// Bytes of one answer worth reading; a longer one is cut, and cut JSON is no answer.
@@ -17,6 +17,14 @@ pub(crate) enum Level {
     Info,
     Warn,
     Error,
+}
+
+/// How a metric's values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metric {
+    Counter,
+    Gauge,
+    Histogram,
 }
 
 /// The host refused a call.
@@ -33,14 +41,23 @@ pub(crate) struct HttpCall<'a> {
 }
 
 /// The proxy-wasm host. Which stream a method is about is the host's state: the one whose callback
-/// runs now.
+/// runs now, or that was entered since.
 pub(crate) trait Host {
+    /// Makes a stream the one that is meant; refused if it is gone.
+    fn enter(&self, context: u32) -> Result<(), Refused>;
+
+    /// Has the root context woken every so many milliseconds, first after as many; 0 is never.
+    fn set_tick(&self, milliseconds: u64);
+
     /// Milliseconds since the Unix epoch.
     fn now(&self) -> Millis;
 
     fn log(&self, level: Level, message: &str);
 
     fn configuration(&self) -> Vec<u8>;
+
+    /// The first value.
+    fn request_header(&self, name: &str) -> Option<Vec<u8>>;
 
     /// All of them in one call: asked for by name, the host hides every value but the first, and a
     /// second `authorization` must be seen.
@@ -71,6 +88,18 @@ pub(crate) trait Host {
 
     /// Lets a paused request go on.
     fn resume_request(&self) -> Result<(), Refused>;
+
+    /// The id of a metric. One name has one metric, in all workers together.
+    fn define(&self, metric: Metric, name: &str) -> Result<u32, Refused>;
+
+    /// Counts, or moves a gauge.
+    fn increment(&self, id: u32, by: i64);
+
+    /// Adds a sample to a histogram.
+    fn record(&self, id: u32, sample: u64);
+
+    /// Size of the VM's memory, which never shrinks.
+    fn memory_bytes(&self) -> u64;
 }
 
 /// Envoy, or any other proxy-wasm host.
@@ -82,6 +111,15 @@ fn refused(_: Status) -> Refused {
 }
 
 impl Host for Envoy {
+    fn enter(&self, context: u32) -> Result<(), Refused> {
+        hostcalls::set_effective_context(context).map_err(refused)
+    }
+
+    fn set_tick(&self, milliseconds: u64) {
+        // Envoy takes every period.
+        let _ = hostcalls::set_tick_period(Duration::from_millis(milliseconds));
+    }
+
     fn now(&self) -> Millis {
         let now = hostcalls::get_current_time().unwrap_or(SystemTime::UNIX_EPOCH);
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -101,6 +139,10 @@ impl Host for Envoy {
     fn configuration(&self) -> Vec<u8> {
         let read = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, usize::MAX);
         read.ok().flatten().unwrap_or_default()
+    }
+
+    fn request_header(&self, name: &str) -> Option<Vec<u8>> {
+        hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
     }
 
     fn request_headers(&self) -> Headers {
@@ -149,5 +191,34 @@ impl Host for Envoy {
 
     fn resume_request(&self) -> Result<(), Refused> {
         hostcalls::resume_http_request().map_err(refused)
+    }
+
+    fn define(&self, metric: Metric, name: &str) -> Result<u32, Refused> {
+        let metric = match metric {
+            Metric::Counter => MetricType::Counter,
+            Metric::Gauge => MetricType::Gauge,
+            Metric::Histogram => MetricType::Histogram,
+        };
+        hostcalls::define_metric(metric, name).map_err(refused)
+    }
+
+    fn increment(&self, id: u32, by: i64) {
+        // A metric that fails has nowhere to say so.
+        let _ = hostcalls::increment_metric(id, by);
+    }
+
+    fn record(&self, id: u32, sample: u64) {
+        let _ = hostcalls::record_metric(id, sample);
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn memory_bytes(&self) -> u64 {
+        const PAGE: usize = 64 * 1024;
+        u64::try_from(core::arch::wasm32::memory_size::<0>() * PAGE).unwrap_or(u64::MAX)
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn memory_bytes(&self) -> u64 {
+        0
     }
 }

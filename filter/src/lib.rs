@@ -1,11 +1,16 @@
-//! The proxy-wasm filter that carries the router's decisions out inside Envoy. `root` compiles the
-//! configuration, `request` feeds one request to the router, `host` is all it needs from Envoy.
+//! The proxy-wasm filter that carries the router's decisions out inside Envoy. `root` and `request`
+//! are Envoy's callbacks; `exchange` takes one request through the router, `worker` is what all
+//! requests share, `host` is all they need from Envoy, `log` and `metrics` what is told outside.
 
 #![expect(missing_docs, reason = "`main!` expands to a public function without any")]
 
+mod exchange;
 mod host;
+mod log;
+mod metrics;
 mod request;
 mod root;
+mod worker;
 
 use proxy_wasm::traits::RootContext;
 use proxy_wasm::types::LogLevel;

@@ -27,7 +27,7 @@ pub use module::FilterModule;
 pub use start::StartError;
 pub use state::{Call, CallId, LocalReply, LogLine, Outcome, StreamId};
 
-use state::{ContextId, Message, State, Stream};
+use state::{ContextId, Message, State, Stream, Tick};
 
 /// What one method of the host may burn: an endless loop ends as a trap, in about a second.
 const FUEL: u64 = 2_000_000_000;
@@ -58,7 +58,8 @@ impl FilterHost {
         let headers: HeaderMap = headers.into_iter().collect();
         let count = headers.len();
         let request = Message { headers, ..Message::default() };
-        self.store.data_mut().streams.insert(stream, Stream { request, ..Stream::default() });
+        let record = Stream { root: self.root, request, ..Stream::default() };
+        self.store.data_mut().streams.insert(stream, record);
         self.call::<_, ()>(stream.0, "proxy_on_context_create", (stream.0, self.root))?;
         let action =
             self.call::<_, u32>(stream.0, "proxy_on_request_headers", (stream.0, count, 1))?;
@@ -141,13 +142,21 @@ impl FilterHost {
         self.answer(call, 504, headers, "upstream request timeout")
     }
 
-    /// The timer fires that the filter set.
+    /// Time passes, and every timer the filter set fires whenever it is due, as often as its
+    /// period says.
     ///
     /// # Errors
     /// A trap, or a misuse of the host.
-    pub fn tick(&mut self) -> Result<()> {
-        self.refuel()?;
-        self.call::<_, ()>(self.root, "proxy_on_tick", self.root)?;
+    pub fn run_for(&mut self, milliseconds: u64) -> Result<()> {
+        let end = self.store.data().now_ns.saturating_add(milliseconds.saturating_mul(1_000_000));
+        while let Some((root, tick)) = self.next_tick(end) {
+            let state = self.store.data_mut();
+            state.now_ns = state.now_ns.max(tick.due_ns);
+            state.ticks.insert(root, Tick::set(tick.period_ms, state.now_ns));
+            self.refuel()?;
+            self.call::<_, ()>(root, "proxy_on_tick", root)?;
+        }
+        self.store.data_mut().now_ns = end;
         Ok(())
     }
 
@@ -173,15 +182,20 @@ impl FilterHost {
         self.store.data_mut().unknown_clusters.insert(name.to_owned());
     }
 
+    fn next_tick(&self, end_ns: u64) -> Option<(ContextId, Tick)> {
+        let due = self.store.data().ticks.iter().filter(|(_, tick)| tick.due_ns <= end_ns);
+        due.min_by_key(|(_, tick)| tick.due_ns).map(|(root, tick)| (*root, *tick))
+    }
+
     fn deliver(&mut self, call: CallId, answer: Option<Message>) -> Result<()> {
         self.refuel()?;
         let open = self.store.data_mut().calls.remove(&call);
-        open.with_context(|| format!("{call:?} is not open"))?;
+        let root = open.with_context(|| format!("{call:?} is not open"))?.root;
         let headers = answer.as_ref().map_or(0, |answer| answer.headers.len());
         let body = answer.as_ref().map_or(0, |answer| answer.body.len());
-        let parameters = (self.root, call.0, headers, u32::try_from(body)?, 0);
+        let parameters = (root, call.0, headers, u32::try_from(body)?, 0);
         self.store.data_mut().call_answer = answer;
-        let outcome = self.call::<_, ()>(self.root, "proxy_on_http_call_response", parameters);
+        let outcome = self.call::<_, ()>(root, "proxy_on_http_call_response", parameters);
         self.store.data_mut().call_answer = None;
         outcome.map(drop)
     }
@@ -256,6 +270,12 @@ impl FilterHost {
         self.store.data().metrics.value(name)
     }
 
+    /// The names of all metrics the filter defined, in order.
+    #[must_use]
+    pub fn metric_names(&self) -> Vec<&str> {
+        self.store.data().metrics.names()
+    }
+
     /// The samples of a histogram, if the filter defined it.
     #[must_use]
     pub fn samples(&self, name: &str) -> Option<&[u64]> {
@@ -265,7 +285,7 @@ impl FilterHost {
     /// How often the filter wants its timer to fire, in milliseconds; 0 is never.
     #[must_use]
     pub fn tick_period_ms(&self) -> u32 {
-        self.store.data().tick_period_ms
+        self.store.data().ticks.get(&self.root).map_or(0, |tick| tick.period_ms)
     }
 
     /// What the last thing that happened cost, in wasmtime's fuel: exact, and the same on every

@@ -16,6 +16,8 @@ mod filter {
     mod failures;
     mod headers;
     mod hostile;
+    mod outside;
+    mod retries;
     mod streams;
     mod waiting;
 }

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 
 use crate::classify::{CallError, CallResult, Classification};
 use crate::config::{self, ConfigError, FilterConfig, OnUnavailable, TopologyService};
-use crate::decision::{Call, Decision, LocalReply, Millis, Refusal, RuleAction, Source, Step};
+use crate::decision::{Call, Decision, LocalReply, Millis, Refusal, Source, Step};
 use crate::refusal;
 use crate::request::{Headers, Request};
 use crate::ruleset::{Action, Rule, Ruleset};
@@ -338,10 +338,7 @@ fn decided(
         cluster,
         rule: rule.id.clone(),
         rule_number: at.rule,
-        action: match rule.action {
-            Action::Classify(_) => RuleAction::Classify,
-            Action::Proxy(_) => RuleAction::Proxy,
-        },
+        action: rule.action.kind(),
         kind,
         hash_key: rule.hash_key(&at.variables),
         rewrite_path: rule.rewrite_path(&at.variables),

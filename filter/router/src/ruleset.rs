@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::classify::Classification;
 use crate::config::{ConfigError, OnUnavailable, RulesetModel};
+use crate::decision::RuleAction;
 use crate::matcher::Matcher;
 use crate::request::Request;
 use crate::transform::Transform;
@@ -38,6 +39,11 @@ impl Ruleset {
         self.rules.iter().map(|rule| rule.id.as_str())
     }
 
+    /// The ids of the rules and what they do, in order.
+    pub fn actions(&self) -> impl Iterator<Item = (&str, RuleAction)> {
+        self.rules.iter().map(|rule| (rule.id.as_str(), rule.action.kind()))
+    }
+
     /// Whether a rule may read this header; others need not be kept while a question is asked.
     pub(crate) fn reads(&self, header: &str) -> bool {
         header.starts_with(':') || header == "host" || self.headers.contains(header)
@@ -62,6 +68,15 @@ pub(crate) struct Rule {
 pub(crate) enum Action {
     Classify(Vec<Classification>),
     Proxy(String),
+}
+
+impl Action {
+    pub(crate) fn kind(&self) -> RuleAction {
+        match self {
+            Self::Classify(_) => RuleAction::Classify,
+            Self::Proxy(_) => RuleAction::Proxy,
+        }
+    }
 }
 
 impl Rule {

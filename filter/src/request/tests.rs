@@ -1,10 +1,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use router::Millis;
-use serde_json::json;
+use router::{Headers, Millis, Request, Router, Step};
+use serde_json::{Value, json};
 
 use super::*;
+use crate::host::{HttpCall, Level, Metric, Refused};
+
+mod shared;
 
 /// A host that holds state and counts; shared, so that a test sees what the filter did.
 #[derive(Debug, Default)]
@@ -19,14 +22,47 @@ struct Fake {
     answer: RefCell<BTreeMap<String, Vec<u8>>>,
     replies: RefCell<Vec<(u16, String)>>,
     resumed: Cell<u32>,
+    now: Cell<u64>,
+    tick_ms: Cell<u64>,
+    /// Contexts that are no more.
+    gone: RefCell<Vec<u32>>,
+    entered: Cell<u32>,
+    logs: RefCell<Vec<String>>,
+    memory: Cell<u64>,
+    /// Names, by id, and values.
+    metrics: RefCell<Vec<(String, i64)>>,
+}
+
+impl Fake {
+    fn metric(&self, name: &str) -> i64 {
+        let metrics = self.metrics.borrow();
+        let named = metrics.iter().filter(|(known, _)| known == name);
+        named.map(|(_, value)| value).sum()
+    }
 }
 
 impl Host for Rc<Fake> {
-    fn now(&self) -> Millis {
-        Millis(0)
+    fn enter(&self, context: u32) -> Result<(), Refused> {
+        self.entered.set(context);
+        if self.gone.borrow().contains(&context) { Err(Refused) } else { Ok(()) }
     }
 
-    fn log(&self, _: Level, _: &str) {}
+    fn set_tick(&self, milliseconds: u64) {
+        self.tick_ms.set(milliseconds);
+    }
+
+    fn now(&self) -> Millis {
+        Millis(self.now.get())
+    }
+
+    fn log(&self, _: Level, message: &str) {
+        self.logs.borrow_mut().push(message.to_owned());
+    }
+
+    fn request_header(&self, name: &str) -> Option<Vec<u8>> {
+        let headers = self.request.borrow();
+        headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+    }
 
     fn configuration(&self) -> Vec<u8> {
         Vec::new()
@@ -82,18 +118,44 @@ impl Host for Rc<Fake> {
         self.resumed.set(self.resumed.get() + 1);
         Ok(())
     }
+
+    fn define(&self, _: Metric, name: &str) -> Result<u32, Refused> {
+        let mut metrics = self.metrics.borrow_mut();
+        metrics.push((name.to_owned(), 0));
+        Ok(u32::try_from(metrics.len() - 1).unwrap())
+    }
+
+    fn increment(&self, id: u32, by: i64) {
+        self.metrics.borrow_mut()[usize::try_from(id).unwrap()].1 += by;
+    }
+
+    fn record(&self, id: u32, sample: u64) {
+        self.increment(id, i64::try_from(sample).unwrap());
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.memory.get()
+    }
 }
 
 /// A filter and its host; every request asks about its scopes' namespaces.
 struct Edge {
     host: Rc<Fake>,
+    worker: Rc<Worker<Rc<Fake>>>,
     filter: RequestFilter<Rc<Fake>>,
 }
 
+/// The context of an [`Edge`]'s request.
+const CONTEXT: u32 = 2;
+
 impl Edge {
     fn new(headers: &[(&str, &[u8])]) -> Self {
+        Self::configured(headers, &json!({"cluster": "t", "authority": "t", "retries": 0}))
+    }
+
+    fn configured(headers: &[(&str, &[u8])], topology: &Value) -> Self {
         let config = json!({
-            "topologyService": {"cluster": "topology", "authority": "topology"},
+            "topologyService": topology,
             "responseHeaders": true,
             "ruleset": {"rules": [
                 {
@@ -115,12 +177,17 @@ impl Edge {
                 {"id": "last", "action": "classify", "classify": {"type": "FIRST_CELL"}},
             ]},
         });
+        let router = Router::from_json(config.to_string().as_bytes()).unwrap();
+        Self::with(headers, Some(router))
+    }
+
+    fn with(headers: &[(&str, &[u8])], router: Option<Router>) -> Self {
         let host = Rc::new(Fake::default());
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
         host.request.replace(headers.collect());
-        let router = Router::from_json(config.to_string().as_bytes()).unwrap();
-        let filter = RequestFilter::new(Rc::clone(&host), Some(Rc::new(router)));
-        Self { host, filter }
+        let worker = Rc::new(Worker::new(Rc::clone(&host), router));
+        let filter = RequestFilter::new(Rc::clone(&worker), CONTEXT);
+        Self { host, worker, filter }
     }
 
     fn get(path: &str) -> Self {
@@ -210,7 +277,7 @@ fn answers_are_matched_to_their_calls_whatever_their_order() {
     edge.respond(1, "404", "{}");
     edge.found(0, "cell-1");
     assert_eq!(edge.sent("x-cell-cluster"), ["cell-1"]);
-    let router = edge.filter.router.unwrap();
+    let router = edge.worker.router.as_ref().unwrap();
     let path = b"/jwt/auth?scope=repository:a:pull".to_vec();
     let step = router.start(&Request::new(&[(":path".to_owned(), path)]), Millis(0));
     assert!(matches!(step, Step::Continue(decision) if decision.cluster == "cell-1"));
@@ -279,8 +346,7 @@ fn a_call_that_fails_at_once_or_later_is_503() {
 
 #[test]
 fn without_a_configuration_no_request_passes() {
-    let mut edge = Edge::get("/c/9/jwt/auth");
-    edge.filter.router = None;
+    let mut edge = Edge::with(&[(":path", b"/c/9/jwt/auth")], None);
     assert_eq!(edge.request(), Action::Pause);
     assert_eq!(edge.statuses(), [503]);
 }

@@ -64,6 +64,13 @@ impl Metrics {
         }
     }
 
+    /// Every name, in order.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.metrics.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// A histogram's samples, in order.
     pub(super) fn samples(&self, name: &str) -> Option<&[u64]> {
         match self.metrics.get(name)? {

@@ -71,6 +71,8 @@ pub struct Call {
     pub body: Vec<u8>,
     /// How long Envoy would wait, in milliseconds.
     pub timeout_ms: u32,
+    /// The root context of the caller, to whom the answer goes.
+    pub(super) root: ContextId,
 }
 
 /// A line the filter logged.
@@ -82,9 +84,25 @@ pub struct LogLine {
     pub message: String,
 }
 
+/// The timer of a root context.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tick {
+    pub(super) period_ms: u32,
+    pub(super) due_ns: u64,
+}
+
+impl Tick {
+    /// The timer starts anew from now.
+    pub(super) fn set(period_ms: u32, now_ns: u64) -> Self {
+        let due_ns = now_ns.saturating_add(u64::from(period_ms).saturating_mul(1_000_000));
+        Self { period_ms, due_ns }
+    }
+}
+
 /// One request: what a filter sees of it, and what became of it.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
+    pub(super) root: ContextId,
     pub(super) request: Message,
     pub(super) response: Option<Message>,
     pub(super) local_reply: Option<LocalReply>,
@@ -133,7 +151,8 @@ pub(super) struct State {
     pub(super) logs: Vec<LogLine>,
     pub(super) log_level: LogLevel,
     pub(super) now_ns: u64,
-    pub(super) tick_period_ms: u32,
+    /// By root context; a timer that is off is not here.
+    pub(super) ticks: BTreeMap<ContextId, Tick>,
     pub(super) properties: HashMap<Vec<u8>, Vec<u8>>,
     pub(super) shared_data: SharedData,
     pub(super) shared_queues: SharedQueues,
@@ -160,7 +179,7 @@ impl State {
             logs: Vec::new(),
             log_level: LogLevel::Trace,
             now_ns: 1_700_000_000_000_000_000,
-            tick_period_ms: 0,
+            ticks: BTreeMap::new(),
             properties: HashMap::new(),
             shared_data: SharedData::default(),
             shared_queues: SharedQueues::default(),
@@ -172,6 +191,11 @@ impl State {
     /// The stream that hostcalls act on; none while the root context is active.
     pub(super) fn stream(&mut self) -> Option<&mut Stream> {
         self.streams.get_mut(&StreamId(self.active))
+    }
+
+    /// The root of the context that hostcalls act on: timers and calls are its.
+    pub(super) fn active_root(&mut self) -> ContextId {
+        self.stream().map(|stream| stream.root).unwrap_or(self.active)
     }
 
     /// The header map with this number on the wire.

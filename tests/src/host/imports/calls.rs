@@ -60,7 +60,8 @@ fn dispatch(
     state.calls_made += 1;
     let id = CallId(state.calls_made);
     let stream = Some(StreamId(state.active)).filter(|id| state.streams.contains_key(id));
-    state.calls.insert(id, Call { id, stream, cluster, headers, body, timeout_ms });
+    let root = state.active_root();
+    state.calls.insert(id, Call { id, stream, cluster, headers, body, timeout_ms, root });
     Ok(id.0)
 }
 

@@ -5,7 +5,7 @@ use wasmtime::{Caller, Linker, Result};
 use super::ENV;
 use crate::host::abi::{LogLevel, Status};
 use crate::host::guest::{hostcall, hostcall_at_any_time};
-use crate::host::state::{LogLine, State};
+use crate::host::state::{LogLine, State, Tick};
 
 pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(
@@ -47,7 +47,13 @@ fn link_time(linker: &mut Linker<State>) -> Result<()> {
         "proxy_set_tick_period_milliseconds",
         |caller: Caller<'_, State>, period_ms: u32| {
             hostcall(caller, |guest| {
-                guest.state().tick_period_ms = period_ms;
+                let state = guest.state();
+                let root = state.active_root();
+                if period_ms == 0 {
+                    state.ticks.remove(&root);
+                } else {
+                    state.ticks.insert(root, Tick::set(period_ms, state.now_ns));
+                }
                 Ok(())
             })
         },
