@@ -1,0 +1,233 @@
+//! Real Envoy while the Topology Service fails, in ways a test decides, and what Envoy's admin
+//! interface then tells.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail by panic")]
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use e2e::client::{Answer, Puller};
+use e2e::stack::{Ports, Settings, Stack};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// What the Topology Service says to one call.
+#[derive(Clone)]
+enum Say {
+    Fail,
+    Cell(&'static str, &'static str),
+}
+
+/// Says one thing after the other, the last for ever.
+#[derive(Clone)]
+struct Script {
+    lines: Arc<Mutex<VecDeque<Say>>>,
+    calls: Arc<Mutex<u32>>,
+}
+
+impl Script {
+    fn next(&self) -> Say {
+        *self.calls.lock().unwrap() += 1;
+        let mut lines = self.lines.lock().unwrap();
+        if lines.len() > 1 { lines.pop_front().unwrap() } else { lines.front().unwrap().clone() }
+    }
+
+    fn calls(&self) -> u32 {
+        *self.calls.lock().unwrap()
+    }
+}
+
+async fn classify(State(script): State<Script>) -> Response {
+    match script.next() {
+        Say::Fail => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        Say::Cell(address, cache_control) => {
+            let body = json!({"action": "PROXY", "proxy": {"address": address}});
+            ([("cache-control", cache_control)], axum::Json(body)).into_response()
+        }
+    }
+}
+
+struct Edge {
+    folder: TempDir,
+    stack: Stack,
+}
+
+impl Edge {
+    async fn start() -> Self {
+        let folder = TempDir::new().unwrap();
+        let state = folder.path().join("state");
+        let settings = Settings { ports: Ports::free().unwrap(), folder: state, upstream: None };
+        Self { stack: Stack::start(&settings).await.unwrap(), folder }
+    }
+
+    /// Puts a scripted Topology Service into the place of the real one.
+    async fn scripted(&mut self, lines: &[Say]) -> Script {
+        self.stack.topology().kill();
+        let address = ("127.0.0.1", self.stack.ports.topology);
+        let listener =
+            until("the port is free", async || tokio::net::TcpListener::bind(address).await.ok());
+        let listener = listener.await;
+        let lines = Arc::new(Mutex::new(lines.iter().cloned().collect()));
+        let script = Script { lines, calls: Arc::default() };
+        let service = Router::new().route("/v1/classify", post(classify));
+        let service = service.with_state(script.clone()).into_make_service();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        script
+    }
+
+    fn puller(&self, group: &str) -> Puller {
+        Puller::new(&self.stack.edge(), group, "app", None).unwrap()
+    }
+
+    async fn pull(&self, group: &str) -> Answer {
+        self.puller(group).manifest("latest").await.unwrap()
+    }
+
+    async fn metrics(&self) -> String {
+        let url = format!("http://127.0.0.1:{}/stats/prometheus", self.stack.ports.admin);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    async fn own_metrics(&self) -> String {
+        let metrics = self.metrics().await;
+        let own = metrics.lines().filter(|line| line.starts_with("cell_router_"));
+        own.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The filter's line on the request for a path that it refused.
+    fn refused(&self, path: &str) -> Value {
+        let logs = self.stack.logs();
+        let lines = logs.lines().filter_map(|line| line.find('{').and_then(|at| line.get(at..)));
+        let mut refused = lines.filter_map(|json| serde_json::from_str::<Value>(json).ok());
+        let line = refused.find(|line| line["event"] == "refused" && line["path"] == path);
+        line.unwrap_or_else(|| panic!("no line on {path}:\n{logs}"))
+    }
+
+    /// The value of a series, written as Prometheus does.
+    async fn metric(&self, series: &str) -> Option<u64> {
+        let metrics = self.metrics().await;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok())
+    }
+
+    /// Changes a file of Envoy's by moving another into its place.
+    fn change(&self, name: &str, change: impl FnOnce(&str) -> String) {
+        let file = self.file(name);
+        let aside = file.with_extension("new");
+        fs::write(&aside, change(&fs::read_to_string(&file).unwrap())).unwrap();
+        fs::rename(&aside, &file).unwrap();
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        let folder: &Path = self.folder.path();
+        folder.join("state").join(name)
+    }
+}
+
+/// Asks until there is an answer, half a minute at most.
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_down_for_a_moment_costs_a_wait_and_no_error() {
+    let mut edge = Edge::start().await;
+    let script = edge.scripted(&[Say::Fail, Say::Fail, Say::Cell("cell-2", "max-age=60")]).await;
+    let answer = edge.pull("initech").await;
+    assert_eq!((answer.status, answer.header("x-cell")), (401, "cell-2"), "{}", edge.stack.logs());
+    assert_eq!(script.calls(), 3);
+    assert_eq!(edge.metric("cell_router_retries{}").await, Some(2));
+}
+
+#[tokio::test]
+async fn an_expired_answer_serves_at_once_and_the_next_one_comes_by_itself() {
+    let mut edge = Edge::start().await;
+    let expires = "max-age=0, stale-while-revalidate=60";
+    let script =
+        edge.scripted(&[Say::Cell("cell-1", expires), Say::Cell("cell-2", "max-age=60")]).await;
+    let puller = edge.puller("initech");
+    let cell = async || puller.manifest("latest").await.unwrap().header("x-cell").to_owned();
+    assert_eq!(cell().await, "cell-1");
+    assert_eq!(cell().await, "cell-1", "it does not wait for the new answer");
+    until("the new answer", async || (cell().await == "cell-2").then_some(())).await;
+    assert_eq!(script.calls(), 2);
+}
+
+#[tokio::test]
+async fn prometheus_sees_what_the_filter_counts_with_labels() {
+    let mut edge = Edge::start().await;
+    edge.scripted(&[Say::Fail, Say::Cell("cell-1", "max-age=60")]).await;
+    let puller = edge.puller("initech");
+    for path in ["manifests/1", "manifests/1", "manifests/%20"] {
+        puller.ask(reqwest::Method::GET, path, &[]).await.unwrap();
+    }
+    for (series, value) in [
+        (r#"requests{decision="classify",rule="dependency_proxy",source="service"}"#, 1),
+        (r#"requests{decision="classify",rule="dependency_proxy",source="cache"}"#, 1),
+        (r#"refusals{reason="malformed_name"}"#, 1),
+        (r#"classify{outcome="bad_status"}"#, 1),
+        (r#"classify{outcome="found"}"#, 1),
+        (r#"cache_lookups{state="miss"}"#, 1),
+        (r#"cache_lookups{state="fresh"}"#, 1),
+        ("cache_entries{}", 1),
+    ] {
+        let seen = edge.metric(&format!("cell_router_{series}")).await;
+        assert_eq!(seen, Some(value), "{series}\n{}", edge.own_metrics().await);
+    }
+    assert!(edge.metric("cell_router_memory_bytes{}").await.is_some_and(|bytes| bytes > 65_536));
+    // Envoy merges its workers' histograms every five seconds.
+    let measured = async || {
+        let count = edge.metric("cell_router_classify_milliseconds_count{}").await;
+        (count == Some(2)).then_some(())
+    };
+    until("the histogram", measured).await;
+    assert!(!edge.own_metrics().await.contains("initech"));
+}
+
+#[tokio::test]
+async fn a_service_without_a_single_endpoint_is_a_503_a_line_each_and_no_dead_worker() {
+    let edge = Edge::start().await;
+    assert_eq!(edge.pull("acme").await.header("x-cell"), "cell-1");
+    edge.change("clusters.yaml", |text| {
+        let resource = "  - \"@type\": type.googleapis.com/envoy.config.cluster.v3.Cluster\n";
+        format!("{text}{resource}    name: nobody\n    type: STATIC\n    connect_timeout: 1s\n")
+    });
+    edge.change("filter.yaml", |text| {
+        text.replace("\"cluster\": \"topology\"", "\"cluster\": \"nobody\"")
+    });
+    let refused = async || Some(edge.pull("acme").await).filter(|answer| answer.status == 503);
+    let answer = until("the new configuration", refused).await;
+    assert_eq!(answer.code().as_deref(), Some("UNAVAILABLE"));
+    for n in 0..20 {
+        assert_eq!(edge.pull(&format!("group-{n}")).await.status, 503);
+    }
+    let line = edge.refused("/v2/group-7/dependency_proxy/containers/app/manifests/latest");
+    assert_eq!(line["reason"], "unavailable", "{line}");
+    assert!(line["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{line}");
+    let retired =
+        async || (edge.metric("cell_router_cache_entries{}").await == Some(0)).then_some(());
+    until("the old configuration's cache to be gone", retired).await;
+
+    edge.change("filter.yaml", |text| {
+        text.replace("\"cluster\": \"nobody\"", "\"cluster\": \"topology\"")
+    });
+    let served = async || (edge.pull("acme").await.header("x-cell") == "cell-1").then_some(());
+    until("the old configuration", served).await;
+    assert!(!edge.stack.logs().contains("panicked"), "{}", edge.stack.logs());
+}
