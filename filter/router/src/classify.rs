@@ -4,7 +4,7 @@ mod outcome;
 
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::config::{ClaimModel, ClassifyType, RegistryDesign, Target};
@@ -44,10 +44,22 @@ struct ClassifyRequest<'a> {
     r#type: Option<ClassifyType>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    claims: Vec<Map<String, Value>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    claims: &'a [AskedClaim],
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'static str>,
+}
+
+/// An object with one field.
+struct AskedClaim {
+    key: &'static str,
+    text: String,
+}
+
+impl Serialize for AskedClaim {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([(self.key, &self.text)])
+    }
 }
 
 impl Classification {
@@ -81,13 +93,13 @@ impl Classification {
             (RegistryDesign::Answer, _) => None,
         };
         match &self.subject {
-            Subject::Type(kind, None) => vec![body(Some(*kind), None, Vec::new(), target)],
+            Subject::Type(kind, None) => vec![body(Some(*kind), None, &[], target)],
             Subject::Type(kind, Some(value)) => askable(value, variables)
-                .map(|value| body(Some(*kind), Some(&value), Vec::new(), target))
+                .map(|value| body(Some(*kind), Some(&value), &[], target))
                 .collect(),
             Subject::Claims(claims) => claim_chains(claims, variables, reserved)
                 .into_iter()
-                .map(|chain| body(None, None, chain, target))
+                .map(|chain| body(None, None, &chain, target))
                 .collect(),
         }
     }
@@ -102,7 +114,7 @@ fn claim_chains(
     claims: &[Claim],
     variables: &Variables,
     reserved: &[String],
-) -> Vec<Vec<Map<String, Value>>> {
+) -> Vec<Vec<AskedClaim>> {
     let is_reserved = |key, text: &String| is_route(key) && reserved.contains(text);
     let expanded: Vec<(_, Vec<_>)> = claims
         .iter()
@@ -115,7 +127,7 @@ fn claim_chains(
         .map(|n| {
             let nth = |texts: &[String]| texts.get(if texts.len() == 1 { 0 } else { n }).cloned();
             let claims = expanded.iter().filter_map(|(key, texts)| Some((*key, nth(texts)?)));
-            claims.map(|(key, text)| Map::from_iter([(key.to_owned(), text.into())])).collect()
+            claims.map(|(key, text)| AskedClaim { key, text }).collect()
         })
         .collect()
 }
@@ -127,7 +139,7 @@ fn is_route(key: &str) -> bool {
 fn body(
     kind: Option<ClassifyType>,
     value: Option<&str>,
-    claims: Vec<Map<String, Value>>,
+    claims: &[AskedClaim],
     target: Option<&'static str>,
 ) -> String {
     let request = ClassifyRequest { r#type: kind, value, claims, target };
