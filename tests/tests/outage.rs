@@ -231,3 +231,38 @@ async fn a_service_without_a_single_endpoint_is_a_503_a_line_each_and_no_dead_wo
     until("the old configuration", served).await;
     assert!(!edge.stack.logs().contains("panicked"), "{}", edge.stack.logs());
 }
+
+/// Traps at every request, as a panic does.
+const CRASHES: &str = r#"(module
+    (memory (export "memory") 1)
+    (func (export "proxy_abi_version_0_2_1"))
+    (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable))"#;
+
+#[tokio::test]
+async fn a_filter_that_crashes_sends_nobody_to_a_cell_and_holds_up_nobody() {
+    let edge = Edge::start().await;
+    assert_eq!(edge.pull("acme").await.header("x-cell"), "cell-1");
+    let good = fs::read_to_string(edge.file("filter.yaml")).unwrap();
+    let crashing = edge.file("crashing.wasm");
+    fs::write(&crashing, wat::parse_str(CRASHES).unwrap()).unwrap();
+    edge.change("filter.yaml", |text| {
+        let lines = text.lines().map(|line| match line.split_once("filename:") {
+            Some((key, _)) => format!("{key}filename: \"{}\" }}", crashing.display()),
+            None => line.to_owned(),
+        });
+        // Another code is another VM.
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    let crashed = async || Some(edge.pull("acme").await).filter(|answer| answer.status == 503);
+    until("the filter that crashes", crashed).await;
+    for _ in 0..20 {
+        let answer = edge.pull("acme").await;
+        assert_eq!((answer.status, answer.header("x-cell")), (503, ""));
+        assert_eq!(answer.code().as_deref(), Some("UNAVAILABLE"), "{}", edge.stack.access_log());
+        assert_eq!(answer.header("retry-after"), "5");
+    }
+    edge.change("filter.yaml", |_| good);
+    let served = async || (edge.pull("acme").await.header("x-cell") == "cell-1").then_some(());
+    until("the good filter", served).await;
+}
