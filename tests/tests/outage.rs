@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use bytes::Bytes;
 use e2e::client::{Answer, Puller};
 use e2e::stack::{Ports, Settings, Stack};
 use serde_json::{Value, json};
@@ -38,6 +39,11 @@ impl Script {
         *self.calls.lock().unwrap() += 1;
         let mut lines = self.lines.lock().unwrap();
         if lines.len() > 1 { lines.pop_front().unwrap() } else { lines.front().unwrap().clone() }
+    }
+
+    fn change(&self, lines: &[Say]) {
+        *self.lines.lock().unwrap() = lines.iter().cloned().collect();
+        *self.calls.lock().unwrap() = 0;
     }
 
     fn calls(&self) -> u32 {
@@ -230,6 +236,34 @@ async fn a_service_without_a_single_endpoint_is_a_503_a_line_each_and_no_dead_wo
     let served = async || (edge.pull("acme").await.header("x-cell") == "cell-1").then_some(());
     until("the old configuration", served).await;
     assert!(!edge.stack.logs().contains("panicked"), "{}", edge.stack.logs());
+}
+
+#[tokio::test]
+async fn a_large_upload_waits_for_its_cell_and_arrives_whole() {
+    const SIZE: usize = 8 << 20;
+    let mut edge = Edge::start().await;
+    let length = |body: Bytes| async move { body.len().to_string() };
+    let sink = Router::new().fallback(length).layer(DefaultBodyLimit::disable());
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, sink.into_make_service()).await });
+    edge.change("clusters.yaml", |text| {
+        text.replace(&edge.stack.ports.origins[0].to_string(), &port.to_string())
+    });
+    let script = edge.scripted(&[Say::Cell("cell-1", "max-age=60")]).await;
+
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let upload = async |group: &str| {
+        let path = format!("v2/{group}/dependency_proxy/containers/app/manifests/1");
+        let url = format!("{}/{path}", edge.stack.edge());
+        let answer = client.post(&url).body(vec![b'x'; SIZE]).send().await.ok()?;
+        answer.text().await.ok()
+    };
+    let arrived = async || upload("initech").await.filter(|text| *text == SIZE.to_string());
+    until("the cell's new place", arrived).await;
+    script.change(&[Say::Fail, Say::Fail, Say::Cell("cell-1", "max-age=60")]);
+    assert_eq!(upload("umbrella").await, Some(SIZE.to_string()));
+    assert_eq!(script.calls(), 3, "it waited");
 }
 
 /// Traps at every request, as a panic does.
