@@ -9,6 +9,7 @@ mod abi {
     mod shared_data;
     mod start;
     mod streams;
+    mod timers;
 }
 
 use e2e::host::abi::{MAX_PAIRS, MAX_PAIRS_BYTES, Pairs, decode_pairs, encode_pairs};

@@ -7,10 +7,10 @@ use super::client::{pull, routed};
 use super::config::{host, shipped, start, two_rules};
 
 /// A pull whose Cell is known.
-const FUEL_OF_A_HIT: u64 = 60_000;
+const FUEL_OF_A_HIT: u64 = 40_000;
 
 /// The dearest case of the shipped rulesets, everything known: a login with a dozen scopes.
-const FUEL_OF_ANY_CASE: u64 = 500_000;
+const FUEL_OF_ANY_CASE: u64 = 400_000;
 
 fn fuel(host: &mut FilterHost, namespace: &str) -> u64 {
     let stream = host.on_request_headers(pull(namespace)).unwrap();
