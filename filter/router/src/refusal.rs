@@ -34,17 +34,21 @@ fn one_host(request: &Request<'_>) -> bool {
         && request.header("host").all(same)
 }
 
-/// Below `/v2/` only the alphabet of names, tags and digests may stand: no escape, dot segment or
-/// doubled slash that one side resolves and the other does not. A trailing slash may (`uploads/`).
+/// Below these stand repositories: the distribution specification's endpoints and GitLab's own.
+const NAMED: [&[u8]; 3] = [b"/v2/", b"/gitlab/v1/repositories/", b"/gitlab/v1/repository-paths/"];
+
+/// There only the alphabet of names, tags and digests may stand: no escape, dot segment or doubled
+/// slash that one side resolves and the other does not. A trailing slash may (`uploads/`).
 fn names_are_plain(path: &[u8]) -> bool {
-    let Some(rest) = path.strip_prefix(b"/v2/") else { return true };
+    let Some(rest) = NAMED.iter().find_map(|base| path.strip_prefix(*base)) else { return true };
+    if rest.is_empty() {
+        return true;
+    }
     let rest = rest.strip_suffix(b"/").unwrap_or(rest);
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"._-:+=".contains(b);
-    let mut segments = rest.split(|&b| b == b'/');
-    rest.is_empty() && path.len() == b"/v2/".len()
-        || segments.all(|segment| {
-            !segment.is_empty() && segment.iter().all(plain) && !matches!(segment, b"." | b"..")
-        })
+    rest.split(|&b| b == b'/').all(|segment| {
+        !segment.is_empty() && segment.iter().all(plain) && !matches!(segment, b"." | b"..")
+    })
 }
 
 #[cfg(test)]
@@ -86,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_one_side_could_resolve_are_refused_below_v2() {
+    fn paths_one_side_could_resolve_are_refused_where_names_stand() {
         for path in [
             "/v2/acme%2fteam/x",
             "/v2/a/../b",
@@ -98,6 +102,10 @@ mod tests {
             "/v2/a\\b",
             "/v2/a#b",
             "/v2/a/b//",
+            "/gitlab/v1/repositories/a%2fb/",
+            "/gitlab/v1/repositories/a/../b/",
+            "/gitlab/v1/repositories//",
+            "/gitlab/v1/repository-paths/a;b/repositories/list/",
         ] {
             assert_eq!(
                 refusal(&[(":path", path.as_bytes())]),
@@ -114,6 +122,9 @@ mod tests {
             "/v2/a/b/blobs/uploads/",
             "/v2/a/b/blobs/sha256:0123",
             "/v2/a/b/manifests/v1.0_x-y",
+            "/gitlab/v1/repositories/a/b/tags/list/",
+            "/gitlab/v1/",
+            "/gitlab/v1/-/blob/main/a%20b",
         ] {
             assert_eq!(refusal(&[(":path", path.as_bytes())]), None, "{path}");
         }
