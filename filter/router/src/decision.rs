@@ -235,7 +235,7 @@ impl Refusal {
 
     fn message(self) -> &'static str {
         match self {
-            Self::AmbiguousCredentials => "send exactly one Authorization header",
+            Self::AmbiguousCredentials => "send no credential header twice",
             Self::AmbiguousHost => "send exactly one Host",
             Self::MalformedTarget => "the request target must be printable ASCII",
             Self::MalformedName => "the path holds characters no repository, tag or digest has",

@@ -18,11 +18,17 @@ pub(crate) fn check(request: &Request<'_>) -> Option<Refusal> {
     }
 }
 
-/// Envoy joins repeated headers it knows by commas, and neither Basic nor Bearer holds one.
+/// Where a client sends a credential.
+const CREDENTIALS: [&str; 4] = ["authorization", "private-token", "job-token", "runner-token"];
+
+/// Envoy joins repeated headers it knows by commas, and no credential holds one. Credentials of
+/// different kinds may come together: which counts is the ruleset's matter.
 fn one_credential(request: &Request<'_>) -> bool {
-    let mut values = request.header("authorization");
-    let first = values.next().unwrap_or_default();
-    values.next().is_none() && !first.contains(&b',')
+    CREDENTIALS.iter().all(|name| {
+        let mut values = request.header(name);
+        let first = values.next().unwrap_or_default();
+        values.next().is_none() && !first.contains(&b',')
+    })
 }
 
 /// `host` may repeat `:authority`, which some HTTP/2 clients do, but not contradict it.
@@ -68,7 +74,10 @@ mod tests {
         assert_eq!(refusal(&[("authorization", basic), ("authorization", bearer)]), expected);
         assert_eq!(refusal(&[("authorization", basic), ("authorization", basic)]), expected);
         assert_eq!(refusal(&[("authorization", b"Basic YTpi,Bearer x")]), expected);
+        assert_eq!(refusal(&[("private-token", b"a"), ("private-token", b"b")]), expected);
+        assert_eq!(refusal(&[("job-token", b"a,b")]), expected);
         assert_eq!(refusal(&[("authorization", basic)]), None);
+        assert_eq!(refusal(&[("authorization", basic), ("private-token", b"a")]), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use router::cases::{self, CaseFile, Expect};
 use router::{Millis, Router};
+use serde_json::Value;
 
 fn rulesets() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets");
@@ -71,6 +72,18 @@ fn every_rule_has_a_case() {
         let missing: Vec<_> = router.ruleset().ids().filter(|id| !shown.contains(id)).collect();
         assert!(missing.is_empty(), "{}: no case for {missing:?}", ruleset.display());
     }
+}
+
+#[test]
+fn the_web_hosts_rulesets_share_their_rules_for_tokens_and_sessions() {
+    let rules = |name: &str| -> Vec<Value> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets");
+        let ruleset: Value = serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap();
+        let id = |rule: &Value| rule["id"].as_str().unwrap().to_owned();
+        let shared = |rule: &&Value| id(rule).starts_with("session_");
+        ruleset["rules"].as_array().unwrap().iter().filter(shared).cloned().collect()
+    };
+    assert_eq!(rules("dependency_proxy.json"), rules("session_token.json"));
 }
 
 #[test]
