@@ -2,6 +2,7 @@
 # `.ci/just RECIPE` does the same on a machine that has no just yet.
 
 target := absolute_path(env("CARGO_TARGET_DIR", justfile_directory() / "target"))
+ruleset := target / "debug/ruleset"
 wasm := target / "wasm32-unknown-unknown/release-wasm/filter.wasm"
 
 # List the recipes
@@ -23,6 +24,20 @@ test: wasm test-tools
 # Run the tests that need no other program than cargo
 test-quick:
     cargo test --locked
+
+# Check the rulesets: what the filter would refuse, what looks like a mistake, their cases, the schema
+rules:
+    cargo build --locked --quiet --package router --features cli
+    "{{ ruleset }}" check --deny-warnings rulesets
+    "{{ ruleset }}" test rulesets
+    @"{{ ruleset }}" schema | diff -u rulesets/schema.json - || { echo "run \`just schema\`" >&2; exit 1; }
+    @"{{ ruleset }}" schema --cases | diff -u rulesets/cases.schema.json - || { echo "run \`just schema\`" >&2; exit 1; }
+
+# Write the schemas editors use for rulesets and their cases
+schema:
+    cargo build --locked --quiet --package router --features cli
+    "{{ ruleset }}" schema > rulesets/schema.json
+    "{{ ruleset }}" schema --cases > rulesets/cases.schema.json
 
 # Build the filter as Envoy loads it
 wasm:

@@ -7,18 +7,24 @@ mod secret;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::{self, OneOrMany};
-use crate::{ConfigError, Decision, Headers, Millis, Request, Router, Step};
+use crate::{
+    CallResult, ConfigError, Decision, Headers, LocalReply, Millis, Request, Router, Step,
+};
 pub use directory::Directory;
 pub use secret::{Credential, Secret};
 
 /// A case file.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Cases"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CaseFile {
+    /// Where editors find the schema; read by nobody else.
+    #[serde(rename = "$schema", default)]
+    pub schema: Option<String>,
     /// What the cases show, for their reader.
     #[serde(default)]
     pub description: String,
@@ -46,6 +52,7 @@ impl CaseFile {
 
 /// One request and its outcome.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Case {
     /// A sentence.
@@ -61,6 +68,7 @@ pub struct Case {
 
 /// A request as a client would describe it.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CaseRequest {
     /// `GET` unless given.
@@ -108,7 +116,8 @@ impl CaseRequest {
 }
 
 /// What comes of a request. A field that is left out must be absent, but for `type`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expect {
     /// The id of the rule that decided.
@@ -135,7 +144,8 @@ pub struct Expect {
 }
 
 /// An answer at the edge.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExpectReply {
     /// The HTTP status.
@@ -178,33 +188,67 @@ impl Expect {
         if expected == *seen {
             return Ok(());
         }
-        Err(format!("expected {expected:#?}\nbut saw {seen:#?}"))
+        let fields = |expect: &Self| serde_json::to_value(expect).unwrap_or_default();
+        Err(difference(&fields(&expected), &fields(seen)))
+    }
+}
+
+/// The fields of two objects that differ, two lines each.
+fn difference(expected: &Value, seen: &Value) -> String {
+    let fields = expected.as_object().into_iter().flatten();
+    let differing = fields.filter_map(|(field, expected)| {
+        let seen = seen.get(field).unwrap_or(&Value::Null);
+        (seen != expected)
+            .then(|| format!("{field}: expected {expected}\n{field}:      saw {seen}"))
+    });
+    differing.collect::<Vec<_>>().join("\n")
+}
+
+/// How a router ends with a request.
+#[derive(Debug)]
+pub enum End {
+    /// It goes on.
+    Decision(Decision),
+    /// The edge answers.
+    Reply(LocalReply),
+}
+
+/// Takes a request through a router; `answer` is what the Topology Service says to a call's body.
+pub fn drive(
+    router: &Router,
+    headers: &Headers,
+    now: Millis,
+    mut answer: impl FnMut(&[u8]) -> CallResult,
+) -> End {
+    let mut step = router.start(&Request::new(headers), now);
+    loop {
+        step = match step {
+            Step::Continue(decision) => return End::Decision(decision),
+            Step::Reply(reply) => return End::Reply(reply),
+            Step::Ask(calls, pending) => {
+                let answers = calls.iter().map(|call| answer(call.body.as_bytes())).collect();
+                router.resume(pending, answers, now)
+            }
+        };
     }
 }
 
 /// Runs a case against a router; calls are answered from `directory`, each round at once.
 #[must_use]
 pub fn run(router: &Router, request: &CaseRequest, directory: &Directory, now: Millis) -> Expect {
-    let headers = request.headers();
     let mut calls = Vec::new();
-    let mut step = router.start(&Request::new(&headers), now);
-    loop {
-        let seen = match step {
-            Step::Continue(decision) => Expect::of(decision),
-            Step::Reply(reply) => Expect {
-                reply: Some(ExpectReply::of(reply.status, reply.body.as_bytes())),
-                ..Expect::default()
-            },
-            Step::Ask(asked, pending) => {
-                let questions = asked.iter().map(|call| call.body.as_bytes());
-                let answers = questions.clone().map(|body| directory.answer(body)).collect();
-                calls.extend(questions.map(read));
-                step = router.resume(pending, answers, now);
-                continue;
-            }
-        };
-        return Expect { calls, ..seen };
-    }
+    let end = drive(router, &request.headers(), now, |body| {
+        calls.push(read(body));
+        directory.answer(body)
+    });
+    let seen = match end {
+        End::Decision(decision) => Expect::of(decision),
+        End::Reply(reply) => Expect {
+            reply: Some(ExpectReply::of(reply.status, reply.body.as_bytes())),
+            ..Expect::default()
+        },
+    };
+    Expect { calls, ..seen }
 }
 
 fn read(body: &[u8]) -> Value {

@@ -94,7 +94,7 @@ impl Classification {
         };
         match &self.subject {
             Subject::Type(kind, None) => vec![body(Some(*kind), None, &[], target)],
-            Subject::Type(kind, Some(value)) => askable(value, variables)
+            Subject::Type(kind, Some(value)) => askable(kind.as_str(), value, variables)
                 .map(|value| body(Some(*kind), Some(&value), &[], target))
                 .collect(),
             Subject::Claims(claims) => claim_chains(claims, variables, reserved)
@@ -105,8 +105,16 @@ impl Classification {
     }
 }
 
-fn askable(value: &Template, variables: &Variables) -> impl Iterator<Item = String> {
-    value.expand(variables).into_iter().filter(|text| text.len() <= MAX_VALUE)
+/// What is worth asking: the service would refuse anything else, which reads as unavailable.
+fn askable(key: &str, value: &Template, variables: &Variables) -> impl Iterator<Item = String> {
+    let numeric = key == "CELL_ID" || key.ends_with("Id");
+    let valid = move |text: &String| text.len() <= MAX_VALUE && (!numeric || is_id(text));
+    value.expand(variables).into_iter().filter(valid)
+}
+
+/// An int64 that names something.
+fn is_id(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<i64>().is_ok()
 }
 
 /// The n-th chain takes the n-th text of each claim; a claim with a single text is in all chains.
@@ -119,7 +127,7 @@ fn claim_chains(
     let expanded: Vec<(_, Vec<_>)> = claims
         .iter()
         .map(|Claim { key, value }| {
-            (*key, askable(value, variables).filter(|text| !is_reserved(key, text)).collect())
+            (*key, askable(key, value, variables).filter(|text| !is_reserved(key, text)).collect())
         })
         .collect();
     let length = expanded.iter().map(|(_, texts)| texts.len()).max().unwrap_or_default();

@@ -20,13 +20,19 @@ pub mod cases;
 mod classify;
 pub mod config;
 mod decision;
+#[cfg(feature = "cases")]
+pub mod explain;
 mod jwt;
+#[cfg(feature = "cases")]
+pub mod lint;
 mod matcher;
 mod pattern;
 mod refusal;
 mod request;
 mod router;
 mod ruleset;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod scope;
 mod tally;
 pub mod token;

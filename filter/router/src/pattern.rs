@@ -4,8 +4,15 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::variables::Variables;
 
-/// Bytes of one compiled expression; keeps a hostile or careless ruleset from eating a worker.
-const SIZE_LIMIT: usize = 1 << 20;
+/// Bytes of one compiled expression, and of what its matching may keep; with the number of
+/// expressions in a ruleset this keeps a hostile or careless one from eating a worker.
+const SIZE_LIMIT: usize = 1 << 18;
+
+/// Groups within groups: parsing is recursive.
+const NEST_LIMIT: u32 = 32;
+
+/// Bytes of an expression as written.
+const LENGTH_LIMIT: usize = 4 * 1024;
 
 /// Bytes of the longest text that is looked at: four times the longest token of GitLab's, so that a
 /// header made to be large costs no more than its copy.
@@ -21,9 +28,18 @@ pub(crate) struct Pattern {
 impl Pattern {
     /// No unicode tables: they double the filter's size and HTTP is bytes.
     pub(crate) fn compile(text: &str) -> Result<Self, regex::Error> {
+        if text.len() > LENGTH_LIMIT {
+            return Err(regex::Error::CompiledTooBig(LENGTH_LIMIT));
+        }
+        let build = |text: &str| {
+            RegexBuilder::new(text)
+                .unicode(false)
+                .size_limit(SIZE_LIMIT)
+                .dfa_size_limit(SIZE_LIMIT)
+                .nest_limit(NEST_LIMIT)
+                .build()
+        };
         // Alone first, so that an unbalanced parenthesis cannot close the anchoring group.
-        let build =
-            |text: &str| RegexBuilder::new(text).unicode(false).size_limit(SIZE_LIMIT).build();
         build(text)?;
         let regex = build(&format!("^(?:{text})$"))?;
         let names = regex.capture_names().flatten().map(str::to_owned).collect();
@@ -92,7 +108,25 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_expression_is_refused() {
-        assert!(Pattern::compile("(?:a{1000}){1000}").is_err());
+    fn anchors_as_gitlab_writes_them_change_nothing() {
+        assert!(matches("^/jwt/auth$", b"/jwt/auth"));
+        assert!(!matches("^/jwt/auth$", b"/jwt/auth\n"));
+        assert!(!matches("^/jwt|auth$", b"/jwt/auth"));
+    }
+
+    #[test]
+    fn a_huge_long_or_deep_expression_is_refused() {
+        let long = "a".repeat(LENGTH_LIMIT + 1);
+        let deep = format!("{}a{}", "(".repeat(1000), ")".repeat(1000));
+        for text in ["(?:a{1000}){1000}", &long, &deep] {
+            assert!(Pattern::compile(text).is_err(), "{}", text.len());
+        }
+    }
+
+    #[test]
+    fn what_needs_unicode_tables_or_backtracking_is_refused() {
+        for text in [r"\p{Greek}", r"(?=a)b", r"(a)\1"] {
+            assert!(Pattern::compile(text).is_err(), "{text}");
+        }
     }
 }

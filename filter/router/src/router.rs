@@ -99,6 +99,13 @@ impl Router {
         &self.ruleset
     }
 
+    /// The same with the first `rules` rules only: how far they bring a request.
+    #[cfg(feature = "cases")]
+    pub(crate) fn limited_to(mut self, rules: usize) -> Self {
+        self.ruleset.rules.truncate(rules);
+        self
+    }
+
     /// Answers kept, found and not found.
     #[must_use]
     pub fn cache_entries(&self) -> usize {
@@ -165,7 +172,9 @@ impl Router {
     fn walk(&self, request: &Request<'_>, first: usize, moment: Moment) -> Step {
         let rules = self.ruleset.rules.iter().enumerate().skip(first);
         let mut steps = rules.filter_map(|(number, rule)| {
-            let at = Position { rule: number, entry: 0, variables: rule.applies(request)? };
+            let mut variables = Variables::default();
+            rule.applies(request, &mut variables).ok()?;
+            let at = Position { rule: number, entry: 0, variables };
             match &rule.action {
                 Action::Proxy(address) => {
                     Some(decided(&at, rule, address.clone(), None, Source::Ruleset))

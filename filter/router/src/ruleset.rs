@@ -79,20 +79,49 @@ impl Action {
     }
 }
 
+/// Why a rule does not apply: the place in its `match` or `validate.exist`, or its `rewritePath`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Miss {
+    Match(usize),
+    Exist(usize),
+    RewritePath,
+}
+
 impl Rule {
-    /// The variables, if every condition holds.
-    pub(crate) fn applies(&self, request: &Request<'_>) -> Option<Variables> {
-        let mut variables = Variables::default();
-        if !self.matchers.iter().all(|matcher| matcher.holds(request, &mut variables)) {
-            return None;
+    /// Whether every condition holds; `variables` keeps what was captured on the way.
+    pub(crate) fn applies(
+        &self,
+        request: &Request<'_>,
+        variables: &mut Variables,
+    ) -> Result<(), Miss> {
+        let fails = |matcher: &Matcher| !matcher.holds(request, variables);
+        if let Some(index) = self.matchers.iter().position(fails) {
+            return Err(Miss::Match(index));
         }
         for transform in &self.transforms {
-            transform.apply(request, &mut variables);
+            // What it cannot read sets nothing, and the rule falls through where it needs that.
+            let _ = transform.apply(request, variables);
         }
-        let exists = |template: &Template| !template.expand(&variables).is_empty();
-        let rewritable = |template: &Template| template.one(&variables).is_some();
-        let valid = self.exist.iter().all(exists) && self.rewrite_path.iter().all(rewritable);
-        valid.then_some(variables)
+        let lacks = |template: &Template| template.expand(variables).is_empty();
+        if let Some(index) = self.exist.iter().position(lacks) {
+            return Err(Miss::Exist(index));
+        }
+        let rewritable = |template: &Template| template.one(variables).is_some();
+        self.rewrite_path.iter().all(rewritable).then_some(()).ok_or(Miss::RewritePath)
+    }
+
+    /// The transforms that set nothing once the rule saw a request, and why.
+    #[cfg(feature = "cases")]
+    pub(crate) fn unread(
+        &self,
+        request: &Request<'_>,
+        variables: &mut Variables,
+    ) -> Vec<(usize, crate::transform::Unread)> {
+        let transforms = self.transforms.iter().enumerate();
+        let unread = transforms.filter_map(|(index, transform)| {
+            Some((index, transform.apply(request, variables).err()?))
+        });
+        unread.collect()
     }
 
     pub(crate) fn hash_key(&self, variables: &Variables) -> Option<String> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::pattern::Pattern;
 use crate::request::Request;
-use crate::token::{self, Routing};
+use crate::token::{self, Routing, TokenError};
 use crate::variables::{Template, Variables};
 use crate::{jwt, scope};
 
@@ -43,44 +43,55 @@ pub(crate) enum Transform {
     },
 }
 
+/// Why a transform sets nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unread {
+    #[error("its input does not exist, or is a list of several")]
+    NoInput,
+    #[error("no routable token: {0}")]
+    Token(#[from] TokenError),
+    #[error("no base64url of a JSON object whose `c`, `g`, `o`, `p` and `u` are base36 texts")]
+    Routing,
+    #[error("no JWT")]
+    Jwt,
+    #[error("no base64")]
+    Base64,
+    #[error("what was decoded does not match")]
+    NoMatch,
+}
+
 impl Transform {
-    pub(crate) fn apply(&self, request: &Request<'_>, variables: &mut Variables) {
-        let produced = match self {
+    /// Sets its variables, if it can read its input.
+    pub(crate) fn apply(
+        &self,
+        request: &Request<'_>,
+        variables: &mut Variables,
+    ) -> Result<(), Unread> {
+        let one = |input: &Template| input.one(variables).ok_or(Unread::NoInput);
+        let (name, value) = match self {
             Self::DecodeBase64Match { input, pattern } => {
-                return decode_base64_match(input, pattern, variables);
+                let bytes = STANDARD.decode(one(input)?).map_err(|_| Unread::Base64)?;
+                return pattern.matches(&bytes, variables).then_some(()).ok_or(Unread::NoMatch);
             }
             Self::RoutableToken { token, output } => {
-                let routing = token.one(variables).and_then(|token| token::decode(&token).ok());
-                routing.map(|routing| (output, routing_value(&routing)))
+                (output, routing_value(&token::decode(&one(token)?)?))
             }
             Self::RoutablePayload { payload, length, output } => {
-                let routing = routable_payload(payload, length, variables);
-                routing.map(|routing| (output, routing_value(&routing)))
+                (output, routing_value(&Routing::from_payload(&one(payload)?, &one(length)?)?))
             }
             Self::RoutableJson { payload, output } => {
-                let routing = payload.one(variables).and_then(|payload| jwt::routing(&payload));
-                routing.map(|routing| (output, routing_value(&routing)))
+                let routing = jwt::routing(&one(payload)?).ok_or(Unread::Routing)?;
+                (output, routing_value(&routing))
             }
             Self::JwtClaims { token, output } => {
-                let claims = token.one(variables).and_then(|token| jwt::claims(&token));
-                claims.map(|claims| (output, Value::Object(claims)))
+                let claims = jwt::claims(&one(token)?).ok_or(Unread::Jwt)?;
+                (output, Value::Object(claims))
             }
-            Self::RegistryScopes { output } => Some((output, scopes_value(request))),
+            Self::RegistryScopes { output } => (output, scopes_value(request)),
         };
-        if let Some((name, value)) = produced {
-            variables.set(name, value);
-        }
+        variables.set(name, value);
+        Ok(())
     }
-}
-
-fn decode_base64_match(input: &Template, pattern: &Pattern, variables: &mut Variables) {
-    if let Some(bytes) = input.one(variables).and_then(|text| STANDARD.decode(text).ok()) {
-        pattern.matches(&bytes, variables);
-    }
-}
-
-fn routable_payload(payload: &Template, length: &Template, vars: &Variables) -> Option<Routing> {
-    Routing::from_payload(&payload.one(vars)?, &length.one(vars)?).ok()
 }
 
 /// Fields by key, ids in decimal: the form a Topology Service takes.
@@ -108,7 +119,7 @@ mod tests {
         let mut variables = Variables::default();
         variables.set("in", json!(input));
         variables.set("length", json!("14"));
-        transform.apply(&Request::new(&headers), &mut variables);
+        let _ = transform.apply(&Request::new(&headers), &mut variables);
         variables.texts(&read.parse().unwrap())
     }
 
@@ -148,6 +159,24 @@ mod tests {
         for hostile in ["", "bWU6YQ", "bW U6YQ==", "!!!!", &STANDARD.encode("no colon")] {
             assert!(run(&basic, hostile, "password").is_empty(), "{hostile}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_its_reason() {
+        let unread = |transform: Transform, input: &str| {
+            let mut variables = Variables::default();
+            variables.set("in", json!(input));
+            transform.apply(&Request::new(&[]), &mut variables).unwrap_err()
+        };
+        let token = |token| Transform::RoutableToken { token: template(token), output: "d".into() };
+        let pattern = || Pattern::compile("a").unwrap();
+        let base64 =
+            || Transform::DecodeBase64Match { input: template("${in}"), pattern: pattern() };
+        assert_eq!(unread(token("${other}"), PAT), Unread::NoInput);
+        let wrong = PAT.replace("08l", "080");
+        assert_eq!(unread(token("${in}"), &wrong), Unread::Token(TokenError::Checksum));
+        assert_eq!(unread(base64(), "!"), Unread::Base64);
+        assert_eq!(unread(base64(), "Yg=="), Unread::NoMatch);
     }
 
     #[test]

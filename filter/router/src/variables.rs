@@ -1,5 +1,6 @@
 //! Variables of one rule at one request, and the `${name.field}` templates that read them.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde_json::Value;
@@ -53,6 +54,13 @@ fn push(text: String, texts: &mut Vec<String>) {
 pub(crate) struct Reference {
     pub(crate) name: String,
     pub(crate) fields: Vec<String>,
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.fields.iter().try_for_each(|field| write!(f, ".{field}"))
+    }
 }
 
 /// A template or reference that cannot be read.

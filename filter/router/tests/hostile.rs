@@ -1,101 +1,241 @@
-//! Whatever comes, the shipped rulesets decide or refuse: no panic, no endless walk.
+//! Whatever comes, the shipped rulesets decide or refuse: no panic, no endless walk, no question too
+//! many, and no Cell that was not said.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
-use router::cases::{self, Directory};
-use router::{Headers, Millis, Request, Router, Step};
+use router::cases::{self, Directory, End};
+use router::{Headers, Millis, Router};
+use serde_json::json;
 
-fn router() -> Router {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets/dependency_proxy.json");
+const MEGABYTE: usize = 1 << 20;
+
+/// Questions one entry of a rule may ask: the default of `maxNamespaces`.
+const MOST_AT_ONCE: usize = 10;
+
+/// Bytes of a question: two claims of the longest path GitLab knows.
+const LONGEST_QUESTION: usize = 700;
+
+fn router(ruleset: &str) -> Router {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets").join(ruleset);
     let ruleset = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     Router::from_json(cases::filter_config(&ruleset).to_string().as_bytes()).unwrap()
 }
 
-/// The rule that decides when only the first Cell is known; `None` if the edge refuses.
-fn rule(router: &Router, headers: &Headers) -> Option<String> {
-    let directory: Directory = serde_json::from_str(r#"{"firstCell": "cell-1"}"#).unwrap();
-    let mut step = router.start(&Request::new(headers), Millis(0));
-    for _round in 0..10 {
-        match step {
-            Step::Continue(decision) => return Some(decision.rule),
-            Step::Reply(_) => return None,
-            Step::Ask(calls, pending) => {
-                let answers = calls.iter().map(|call| directory.answer(call.body.as_bytes()));
-                step = router.resume(pending, answers.collect(), Millis(0));
-            }
-        }
-    }
-    panic!("more rounds than rules");
+fn routers() -> [Router; 3] {
+    ["dependency_proxy.json", "session_token.json", "container_registry.json"].map(router)
 }
 
-fn headers(path: &[u8], authorization: &[u8]) -> Headers {
-    [
-        (":method", &b"GET"[..]),
-        (":authority", b"a"),
-        (":path", path),
-        ("authorization", authorization),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_vec()))
-    .into()
+/// The rule that decides, none if the edge refuses; and the questions asked for it.
+fn walk(router: &Router, headers: &Headers) -> (Option<String>, Vec<String>) {
+    let known = json!({"firstCell": "cell-1", "registries": {"cell-1": "registry-cell-1"}});
+    let directory: Directory = serde_json::from_value(known).unwrap();
+    let mut questions = Vec::new();
+    let end = cases::drive(router, headers, Millis(0), |body| {
+        questions.push(String::from_utf8(body.to_vec()).unwrap());
+        directory.answer(body)
+    });
+    let longest = questions.iter().map(String::len).max().unwrap_or_default();
+    assert!(longest <= LONGEST_QUESTION, "a question of {longest} bytes");
+    match end {
+        End::Decision(decision) => (Some(decision.rule), questions),
+        End::Reply(_) => (None, questions),
+    }
+}
+
+fn request(path: &[u8], name: &str, value: &[u8]) -> Headers {
+    [(":method", &b"GET"[..]), (":authority", b"a"), (":path", path), (name, value)]
+        .map(|(name, value)| (name.to_owned(), value.to_vec()))
+        .into()
+}
+
+fn basic(password: impl AsRef<[u8]>) -> String {
+    format!("Basic {}", STANDARD.encode([b"u:", password.as_ref()].concat()))
+}
+
+fn jwt(payload: impl AsRef<[u8]>) -> String {
+    format!("h.{}.s", URL_SAFE_NO_PAD.encode(payload))
+}
+
+/// Asserts that a request says nothing: only the first Cell is asked for.
+fn says_nothing(path: &str, name: &str, value: &[u8]) {
+    for router in routers() {
+        let (rule, questions) = walk(&router, &request(path.as_bytes(), name, value));
+        let start: String = String::from_utf8_lossy(value).chars().take(40).collect();
+        assert_eq!(rule.as_deref(), Some("first_cell"), "{path} {name}: {start}…");
+        assert_eq!(questions, [r#"{"type":"FIRST_CELL"}"#], "{path} {name}: {start}…");
+    }
 }
 
 #[test]
-fn a_megabyte_of_token_costs_bounded_work_and_names_no_cell() {
-    let router = router();
-    let megabyte = "a".repeat(1 << 20);
-    let deep = URL_SAFE_NO_PAD.encode(format!("{{\"cell_id\":{}", "[".repeat(1 << 19)));
-    let basic = |password: &str| format!("Basic {}", STANDARD.encode(format!("u:{password}")));
-    let started = Instant::now();
-    for (path, authorization) in [
-        ("/jwt/auth", basic(&megabyte)),
-        ("/jwt/auth", basic(&format!("{megabyte}.01.0r0000000"))),
-        ("/jwt/auth", basic(&format!("glcbt-h.{megabyte}.s"))),
-        ("/jwt/auth", basic(&"\0".repeat(1 << 20))),
-        ("/jwt/auth", format!("Basic {megabyte}")),
-        ("/v2/", format!("Bearer h.{megabyte}.s")),
-        ("/v2/", format!("Bearer h.{deep}.s")),
-        ("/v2/", format!("Bearer {megabyte}")),
+fn a_megabyte_of_token_names_no_cell() {
+    let megabyte = "a".repeat(MEGABYTE);
+    let routable = format!("glpat-{megabyte}.01.0r0000000");
+    for (path, name, value) in [
+        ("/jwt/auth", "authorization", basic(&megabyte)),
+        ("/jwt/auth", "authorization", basic(&routable)),
+        ("/jwt/auth", "authorization", basic(format!("glcbt-h.{megabyte}.s"))),
+        ("/jwt/auth", "authorization", basic("\0".repeat(MEGABYTE))),
+        ("/jwt/auth", "authorization", format!("Basic {megabyte}")),
+        ("/v2/", "authorization", format!("Bearer h.{megabyte}.s")),
+        ("/v2/", "authorization", format!("Bearer {megabyte}")),
+        ("/v2/", "authorization", format!("Bearer {routable}")),
+        ("/", "private-token", routable.clone()),
+        ("/", "job-token", format!("glcbt-h.{megabyte}.s")),
+        ("/", "runner-token", routable),
+        ("/", "cookie", format!("_gitlab_session=cell-2-{megabyte}")),
+        ("/", "cookie", format!("_gitlab_session=cell-{}-0", "2".repeat(MEGABYTE))),
+        ("/", "cookie", "a=b;".repeat(MEGABYTE / 4)),
+        ("/", "cookie", "_gitlab_session=;".repeat(MEGABYTE / 16)),
     ] {
-        let headers = headers(path.as_bytes(), authorization.as_bytes());
-        assert_eq!(rule(&router, &headers).as_deref(), Some("first_cell"), "{path}");
+        says_nothing(path, name, value.as_bytes());
     }
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    says_nothing(&format!("/?private_token={megabyte}"), "accept", b"*/*");
+    says_nothing(&format!("/?{}", "private_token=a&".repeat(MEGABYTE / 16)), "accept", b"*/*");
 }
 
 #[test]
-fn header_bytes_that_are_no_utf8_change_nothing() {
-    let router = router();
-    for authorization in [&b"\xff\xfe"[..], b"Basic \xff\xfe", b"Bearer \xff.\xfe.\0", b""] {
-        let headers = headers(b"/jwt/auth", authorization);
-        assert_eq!(rule(&router, &headers).as_deref(), Some("first_cell"));
+fn a_broken_token_names_no_cell() {
+    let deep = |json: &str, depth| format!("{json}{}", "[".repeat(depth));
+    for payload in [
+        deep(r#"{"cell_id":"#, 10_000),
+        deep(r#"{"c":"2","x":"#, 10_000),
+        r#"{"cell_id":[[[[]]]]}"#.to_owned(),
+        r#"{"cell_id":{"cell_id":2}}"#.to_owned(),
+        r#"{"cell_id":"2\u0000"}"#.to_owned(),
+        r#"{"cell_id":"abc","organization_id":"x","c":"A"}"#.to_owned(),
+        r#"{"cell_id":-2,"organization_id":1.5,"c":2}"#.to_owned(),
+        r#"{"cell_id":99999999999999999999,"c":"zzzzzzzzzzzzzzzz"}"#.to_owned(),
+        r#"{"cell_id":null,"access":{"meta":[]}}"#.to_owned(),
+        r#"{"cell_id":2}{"#.to_owned(),
+        r#"[{"cell_id":2}]"#.to_owned(),
+        "\0".to_owned(),
+        String::new(),
+    ] {
+        says_nothing("/v2/", "authorization", format!("Bearer {}", jwt(&payload)).as_bytes());
+        says_nothing("/", "job-token", format!("glcbt-{}", jwt(&payload)).as_bytes());
+        let password = basic(format!("glcbt-{}", jwt(&payload)));
+        says_nothing("/jwt/auth", "authorization", password.as_bytes());
     }
+    let token = "glpat-YWFhYWFhYWFhYWFhYWFhYWM6MgpvOnJ0CnU6MTYN.01.1417qu08l";
+    for broken in [
+        format!("{token}\0"),
+        format!("\0{token}"),
+        token.replace("YWFh", "YW\0h"),
+        token.replace("YWFh", "YW=h"),
+        token.replace("YWFh", "YW/h"),
+        token.replace(".01.", ".001."),
+        token.replace(".01.14", ".01.zz"),
+        format!("{token} "),
+    ] {
+        says_nothing("/jwt/auth", "authorization", basic(&broken).as_bytes());
+    }
+    for header in [&b"\xff\xfe"[..], b"Basic \xff\xfe", b"Bearer \xff.\xfe.\0", b"", b"Basic dTp="]
+    {
+        says_nothing("/jwt/auth", "authorization", header);
+    }
+}
+
+#[test]
+fn an_overlong_list_is_refused_before_a_single_question() {
+    let access: Vec<_> = (1..2_000).map(|id| json!({"meta": {"organization_id": id}})).collect();
+    let claims = json!({"access": access}).to_string();
+    let short = json!({"access": access.split_at(200).0}).to_string();
+    let scopes: String = (0..10_000).map(|n| format!("&scope=repository:g{n}/x:pull")).collect();
+    let joined: Vec<_> = (0..10_000).map(|n| format!("repository:g{n}/x:pull")).collect();
+    let joined = format!("&scope={}", joined.join("+"));
+    let registry = router("container_registry.json");
+    let bearer = |payload: &str| {
+        request(b"/v2/", "authorization", format!("Bearer {}", jwt(payload)).as_bytes())
+    };
+    assert_eq!(walk(&registry, &bearer(&short)), (None, Vec::new()));
+    // Beyond what is read of a token at all, it says nothing.
+    assert_eq!(walk(&registry, &bearer(&claims)).0.as_deref(), Some("first_cell"));
+    for scopes in [scopes, joined] {
+        let path = format!("/jwt/auth?service=container_registry{scopes}");
+        let headers = request(path.as_bytes(), "accept", b"*/*");
+        assert_eq!(walk(&router("dependency_proxy.json"), &headers), (None, Vec::new()));
+    }
+}
+
+/// What one request may cost in questions: each entry of each rule asks at most so many.
+fn assert_bounded(router: &Router, headers: &Headers) {
+    let (_, questions) = walk(router, headers);
+    let most = MOST_AT_ONCE * 2 * router.ruleset().ids().count();
+    assert!(questions.len() <= most, "{} questions", questions.len());
 }
 
 #[test]
 fn any_path_is_decided_or_refused() {
-    let router = router();
+    let routers = routers();
     proptest!(|(path: Vec<u8>, tail in "[ -~]{0,60}")| {
-        let _ = rule(&router, &headers(&path, b""));
-        for start in ["/", "/v2/", "/v2/a/dependency_proxy/containers/", "/jwt/auth?scope="] {
-            let _ = rule(&router, &headers(format!("{start}{tail}").as_bytes(), b""));
+        for router in &routers {
+            assert_bounded(router, &request(&path, "accept", b""));
+            for start in [
+                "/", "/v2/", "/v2/a/dependency_proxy/containers/", "/jwt/auth?scope=",
+                "/gitlab/v1/repositories/", "/?private_token=",
+            ] {
+                assert_bounded(router, &request(format!("{start}{tail}").as_bytes(), "accept", b""));
+            }
         }
     });
 }
 
 #[test]
 fn any_credential_is_decided_or_refused() {
-    let router = router();
+    let routers = routers();
     proptest!(|(bytes: Vec<u8>)| {
-        let basic = format!("Basic {}", STANDARD.encode(&bytes));
-        let bearer = format!("Bearer h.{}.s", URL_SAFE_NO_PAD.encode(&bytes));
-        let _ = rule(&router, &headers(b"/jwt/auth", basic.as_bytes()));
-        let _ = rule(&router, &headers(b"/v2/", bearer.as_bytes()));
-        let _ = rule(&router, &headers(b"/v2/", &bytes));
+        let authorization = [basic(&bytes).into_bytes(), [b"Bearer ", &*jwt(&bytes).into_bytes()].concat(), bytes.clone()];
+        for router in &routers {
+            for value in &authorization {
+                assert_bounded(router, &request(b"/jwt/auth", "authorization", value));
+                assert_bounded(router, &request(b"/v2/", "authorization", value));
+            }
+            for name in ["private-token", "job-token", "runner-token", "cookie"] {
+                assert_bounded(router, &request(b"/", name, &bytes));
+            }
+        }
+    });
+}
+
+/// JSON of any shape, with the keys rules read.
+fn any_claims() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        any::<u64>().prop_map(|n| json!(n)),
+        any::<f64>().prop_map(|n| json!(n)),
+        any::<String>().prop_map(|s| json!(s)),
+        Just(json!(null)),
+        Just(json!("10")),
+    ];
+    leaf.prop_recursive(4, 64, 8, |inner| {
+        let key = prop_oneof![
+            Just("cell_id"),
+            Just("organization_id"),
+            Just("access"),
+            Just("meta"),
+            Just("c"),
+            Just("personal_access_token"),
+        ];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..8).prop_map(|items| json!(items)),
+            prop::collection::btree_map(key, inner, 0..6).prop_map(|fields| json!(fields)),
+        ]
+    })
+}
+
+#[test]
+fn any_claims_are_read_in_bounds() {
+    let routers = routers();
+    proptest!(|(claims in any_claims())| {
+        let token = jwt(claims.to_string());
+        for router in &routers {
+            let bearer = format!("Bearer {token}");
+            assert_bounded(router, &request(b"/v2/", "authorization", bearer.as_bytes()));
+            assert_bounded(router, &request(b"/", "job-token", format!("glcbt-{token}").as_bytes()));
+        }
     });
 }

@@ -9,6 +9,7 @@ use crate::{CallError, CallResult, HttpAnswer};
 
 /// Cells by what names them; values are addresses.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Directory {
     /// Answers `FIRST_CELL`.

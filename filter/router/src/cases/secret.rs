@@ -12,6 +12,7 @@ use crate::token::{RoutableToken, Routing};
 /// A header's value or a password: a text, `{"prefix", "cell", "organization", "user"}` for a
 /// routable token, or `{"prefix", "claims"}` for an unsigned JWT. `Display` is what is sent.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "SecretModel"))]
 pub struct Secret(String);
 
 impl fmt::Display for Secret {
@@ -20,21 +21,43 @@ impl fmt::Display for Secret {
     }
 }
 
+/// An unsigned JWT.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Jwt {
+    /// What stands before it, as `glcbt-`.
     #[serde(default)]
     prefix: String,
+    /// Its payload.
     claims: Value,
 }
 
+/// A routable token.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Routable {
+    /// What stands before it, as `glpat-`.
     prefix: String,
+    /// The Cell that issued it.
     cell: Option<u64>,
+    /// Its organization.
     organization: Option<u64>,
+    /// Its user.
     user: Option<u64>,
+}
+
+/// What a secret may be written as; a document of the schema only, for serde's untagged enums say
+/// nothing of what is wrong in a variant.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "never built")]
+enum SecretModel {
+    Text(String),
+    Jwt(Jwt),
+    Routable(Routable),
 }
 
 impl<'de> Deserialize<'de> for Secret {
@@ -67,6 +90,7 @@ fn routable(value: Value) -> Result<String, String> {
 
 /// A name and password, shown as `Authorization: Basic` sends them.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Credential {
     /// The user's name.

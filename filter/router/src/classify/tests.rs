@@ -49,6 +49,18 @@ fn reserved_missing_and_oversized_values_are_not_asked() {
 }
 
 #[test]
+fn what_is_no_int64_is_no_id_and_is_not_asked() {
+    let cell = Classification::by_type(ClassifyType::CellId, Some(template("${v}")), Target::Web);
+    let claims = vec![("organizationId", template("${v}"))];
+    let organization = Classification::by_claims(claims, Target::Web);
+    for value in [json!("abc"), json!("-1"), json!("1 OR 1"), json!(u64::MAX), json!("1e3")] {
+        assert!(questions(&cell, &variables("v", value.clone())).is_empty(), "{value}");
+        assert!(questions(&organization, &variables("v", value.clone())).is_empty(), "{value}");
+    }
+    assert_eq!(questions(&cell, &variables("v", json!(i64::MAX))).len(), 1);
+}
+
+#[test]
 fn a_claim_without_a_value_is_left_out_of_the_chain() {
     let claims = vec![("route", template("${ns}")), ("organizationId", template("${org}"))];
     let entry = Classification::by_claims(claims, Target::Web);

@@ -7,8 +7,12 @@ use super::{ConfigError, OneOrMany};
 
 /// A ruleset file: rules are tried in order, the first that decides wins.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Ruleset"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RulesetModel {
+    /// Where editors find the schema; read by nobody else.
+    #[serde(rename = "$schema", default)]
+    pub schema: Option<String>,
     /// What the ruleset routes, for its reader.
     #[serde(default)]
     pub description: String,
@@ -16,8 +20,9 @@ pub struct RulesetModel {
     /// `redirectRoute` claim of one is never asked.
     #[serde(default)]
     pub reserved_routes: Vec<String>,
-    /// The rules, each a [`RuleModel`]; the last must be unconditional. They are read one by one, so
-    /// that an error names its rule.
+    /// The rules; the last must be unconditional.
+    // Read one by one, so that an error names its rule.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<RuleModel>", length(min = 1, max = 200)))]
     pub rules: Vec<Value>,
 }
 
@@ -32,21 +37,54 @@ impl RulesetModel {
 }
 
 fn read_rule(index: usize, rule: &Value) -> Result<RuleModel, ConfigError> {
-    serde_path_to_error::deserialize(rule).map_err(|error| {
+    let read = match snake_case(rule) {
+        Some((field, problem)) => Err((field, problem)),
+        None => serde_path_to_error::deserialize(rule)
+            .map_err(|error| (error.path().to_string(), error.inner().to_string())),
+    };
+    read.map_err(|(field, problem)| {
         let id = rule.get("id").and_then(Value::as_str).map(str::to_owned);
-        ConfigError::Rule {
-            rule: id.unwrap_or_else(|| format!("#{}", index + 1)),
-            field: error.path().to_string(),
-            problem: error.inner().to_string(),
-        }
+        ConfigError::Rule { rule: id.unwrap_or_else(|| format!("#{}", index + 1)), field, problem }
     })
+}
+
+/// The first key in snake_case, as GitLab's early rulesets had them: its field, and what to write.
+fn snake_case(value: &Value) -> Option<(String, String)> {
+    let within = |place: String, value: &Value| {
+        let (field, problem) = snake_case(value)?;
+        let dot = if field.starts_with('[') { "" } else { "." };
+        Some((format!("{place}{dot}{field}"), problem))
+    };
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(n, item)| within(format!("[{n}]"), item))
+        }
+        Value::Object(fields) => fields.iter().find_map(|(key, value)| match camel_case(key) {
+            Some(camel) => Some((key.clone(), format!("keys are in camel case: write `{camel}`"))),
+            None => within(key.clone(), value),
+        }),
+        _ => None,
+    }
+}
+
+/// A key in camel case, if it is not yet.
+fn camel_case(key: &str) -> Option<String> {
+    let (first, rest) = key.split_once('_')?;
+    let capitalized = rest.split('_').map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters).collect::<String>()
+    });
+    Some(first.chars().chain(capitalized.collect::<String>().chars()).collect())
 }
 
 /// One rule: match, transform, validate, then classify or proxy.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Rule"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RuleModel {
     /// Unique; `0-9A-Za-z_.-`, for it may stand in a response header.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9A-Za-z_.-]+$")))]
     pub id: String,
     /// Why the rule is there, for its reader.
     #[serde(default)]
@@ -80,7 +118,8 @@ pub struct RuleModel {
 }
 
 /// A condition. Every `regexValue` must match the whole text; its named captures are variables.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Match"))]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[serde(deny_unknown_fields)]
 pub enum MatchModel {
@@ -126,6 +165,7 @@ pub enum MatchModel {
 
 /// A step from text to variables; one that cannot read its input sets nothing.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Transform"))]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[serde(deny_unknown_fields)]
 pub enum TransformModel {
@@ -166,6 +206,7 @@ pub enum TransformModel {
 
 /// Conditions on variables.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Validate"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ValidateModel {
     /// Templates that must yield a text.
@@ -174,6 +215,7 @@ pub struct ValidateModel {
 
 /// What a rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Action"))]
 #[serde(rename_all = "camelCase")]
 pub enum ActionModel {
     /// Ask the Topology Service.
@@ -184,6 +226,7 @@ pub enum ActionModel {
 
 /// A fixed way.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Proxy"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProxyModel {
     /// The Cell's address, which is the name of Envoy's cluster.
@@ -193,6 +236,7 @@ pub struct ProxyModel {
 /// One question: either `type` (and `value`) or `claims`. Where a template is a list, each item is
 /// asked, and all must name the same Cell.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Classify"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClassifyModel {
     /// The kind of `value`.
@@ -211,6 +255,7 @@ pub struct ClassifyModel {
 
 /// `ClassifyType` of GitLab's Topology Service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ClassifyType {
     /// The Cell that serves what belongs to no other.
@@ -236,6 +281,7 @@ impl ClassifyType {
 /// `types.v1.Claim` of GitLab's Topology Service, those a request can carry; numbers are strings,
 /// as protojson wants.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Claim"))]
 #[serde(rename_all = "camelCase")]
 pub enum ClaimModel {
     /// A top-level path segment.
@@ -256,8 +302,26 @@ pub enum ClaimModel {
     Username(String),
 }
 
+impl ClaimModel {
+    /// The template, whichever claim it is.
+    #[must_use]
+    pub fn value(&self) -> &String {
+        match self {
+            Self::Route(value)
+            | Self::RedirectRoute(value)
+            | Self::OrganizationPath(value)
+            | Self::OrganizationId(value)
+            | Self::NamespaceId(value)
+            | Self::ProjectId(value)
+            | Self::UserId(value)
+            | Self::Username(value) => value,
+        }
+    }
+}
+
 /// Which of a Cell's addresses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Target {
     /// `proxy.address`: web, API, `/jwt/auth`, the dependency proxy.
@@ -267,8 +331,20 @@ pub enum Target {
     Registry,
 }
 
+impl Target {
+    /// As it is written in a ruleset.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Registry => "registry",
+        }
+    }
+}
+
 /// What a rule does when the Topology Service is unavailable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum OnUnavailable {
     /// Answer 503: a failure is no "not found".

@@ -11,6 +11,12 @@ use crate::pattern::Pattern;
 use crate::transform::Transform;
 use crate::variables::Template;
 
+/// Rules of a ruleset, ten times GitLab's.
+const MAX_RULES: usize = 200;
+
+/// Items of any list in a rule.
+const MAX_ITEMS: usize = 16;
+
 /// A field of the rule being compiled, and what is wrong with it.
 struct Fault {
     field: String,
@@ -38,6 +44,9 @@ pub(super) fn rules(
     models: Vec<RuleModel>,
     proxy_address: Option<&str>,
 ) -> Result<Vec<Rule>, ConfigError> {
+    if models.len() > MAX_RULES {
+        return Err(ConfigError::Value { field: "rules", problem: "more than 200 rules" });
+    }
     let mut rules: Vec<Rule> = Vec::new();
     for model in models {
         let id = model.id.clone();
@@ -108,6 +117,9 @@ fn each<M, T>(
     models: Vec<M>,
     mut compile: impl FnMut(&str, M) -> Checked<T>,
 ) -> Checked<Vec<T>> {
+    if models.len() > MAX_ITEMS {
+        return Err(fault(field, format!("more than {MAX_ITEMS} items")));
+    }
     let models = models.into_iter().enumerate();
     models.map(|(index, model)| compile(&format!("{field}[{index}]"), model)).collect()
 }

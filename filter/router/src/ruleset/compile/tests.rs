@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
 
 use crate::config::{self, RulesetModel};
-use crate::ruleset::Ruleset;
+use crate::request::Request;
+use crate::ruleset::{Miss, Ruleset};
+use crate::variables::Variables;
 
 fn compile(rules: &Value) -> Result<Ruleset, String> {
     let json = json!({"rules": rules}).to_string();
@@ -26,6 +28,12 @@ fn rule(field: &str, value: Value) -> Value {
     rule
 }
 
+/// A rule with this field is refused, in these words.
+fn assert_refused(field: &str, value: Value, expected: &str) {
+    let error = compile(&json!([rule(field, value), last()])).unwrap_err();
+    assert!(error.contains(expected), "expected {expected:?} in {error:?}");
+}
+
 #[test]
 fn lists_of_one_may_be_written_as_their_item() {
     let one = rule("hashKey", json!("${name}"));
@@ -35,11 +43,22 @@ fn lists_of_one_may_be_written_as_their_item() {
 }
 
 #[test]
-fn a_mistake_in_a_rule_is_refused_by_rule_and_field() {
+fn a_mistake_in_a_rules_conditions_is_refused_by_rule_and_field() {
     let path = |regex: &str| json!({"type": "path", "regexValue": regex});
     for (field, value, expected) in [
         ("mtach", json!([]), "rule `one`, mtach: unknown field `mtach`"),
         ("id", json!("a b"), "rule `a b`, id: an id is of"),
+        (
+            "match",
+            json!({"type": "path", "regex_value": "x"}),
+            "rule `one`, match.regex_value: keys are in camel case: write `regexValue`",
+        ),
+        (
+            "classify",
+            json!([{"claims": [{"route": "a"}, {"redirect_route": "a"}]}]),
+            "rule `one`, classify[0].claims[1].redirect_route: keys are in camel case: write `redirectRoute`",
+        ),
+        ("match", json!(vec![path("/"); 17]), "rule `one`, match: more than 16 items"),
         (
             "match",
             json!({"type": "path", "regex": "x"}),
@@ -70,6 +89,14 @@ fn a_mistake_in_a_rule_is_refused_by_rule_and_field() {
         ),
         ("validate", json!({"exist": ["${decoded.c}"]}), "rule `one`, validate.exist[0]: "),
         ("validate", json!({"exists": []}), "rule `one`, validate.exists: unknown field"),
+    ] {
+        assert_refused(field, value, expected);
+    }
+}
+
+#[test]
+fn a_mistake_in_what_a_rule_does_is_refused_by_rule_and_field() {
+    for (field, value, expected) in [
         ("action", json!("redirect"), "rule `one`, action: unknown variant"),
         ("action", json!("proxy"), "rule `one`, classify: action `proxy` takes no"),
         ("proxy", json!({"address": "cell-1"}), "rule `one`, proxy: action `classify` takes no"),
@@ -92,8 +119,7 @@ fn a_mistake_in_a_rule_is_refused_by_rule_and_field() {
         ("rewritePath", json!("jwt"), "rule `one`, rewritePath: a path begins with"),
         ("onUnavailable", json!("ignore"), "rule `one`, onUnavailable: unknown variant"),
     ] {
-        let error = compile(&json!([rule(field, value), last()])).unwrap_err();
-        assert!(error.contains(expected), "expected {expected:?} in {error:?}");
+        assert_refused(field, value, expected);
     }
 }
 
@@ -152,4 +178,37 @@ fn a_proxy_rule_takes_its_own_address_or_the_filters() {
     assert!(compile(bare, Some("a b")).unwrap_err().contains("not a Cell's address"));
     let own = json!({"id": "legacy", "action": "proxy", "proxy": {"address": "cell-1"}});
     assert!(compile(own, None).is_ok());
+}
+
+#[test]
+fn a_published_rule_of_gitlabs_loads_as_it_is_and_works() {
+    let gitlabs: Value = serde_json::from_str(
+        r#"{
+          "id": "session_token_header_runner_token",
+          "match": {"type":"header","name":"runner-token",
+            "regexValue":"^glrtr?-(?<payload>[0-9A-Za-z_-]{27,300})\\.01\\.(?<payload_length>[0-9a-z]{2})[0-9a-z]{7}$"},
+          "transform": {"type":"routable-token-payload","input":["${payload}","${payload_length}"],"output":"decoded"},
+          "action": "classify",
+          "classify": {"type":"CELL_ID","value":"${decoded.c}"},
+          "validate": {"exist":["${decoded.c}"]}
+        }"#,
+    )
+    .unwrap();
+    let ruleset = compile(&json!([gitlabs, last()])).unwrap();
+    let applies = |token: &str| {
+        let headers = [("runner-token".to_owned(), token.as_bytes().to_vec())];
+        let mut variables = Variables::default();
+        let applies = ruleset.rules[0].applies(&Request::new(&headers), &mut variables);
+        applies.map(|()| variables.texts(&"decoded.c".parse().unwrap()))
+    };
+    let token = "glrtr-YWFhYWFhYWFhYWFhYWFhYWM6MTAKbzoxCA.01.0y0zl2msc";
+    assert_eq!(applies(token), Ok(vec!["36".to_owned()]));
+    assert_eq!(applies(&token.replace(".01.", ".02.")), Err(Miss::Match(0)));
+    assert_eq!(applies(&token.replace(".0y", ".zz")), Err(Miss::Exist(0)));
+}
+
+#[test]
+fn a_ruleset_of_too_many_rules_is_refused() {
+    let rules: Vec<_> = (0..=200).map(|n| rule("id", json!(format!("rule-{n}")))).collect();
+    assert!(compile(&json!(rules)).unwrap_err().contains("rules: more than 200"));
 }

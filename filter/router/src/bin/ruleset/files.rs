@@ -1,0 +1,87 @@
+//! The files a command is given.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use router::cases::{self, CaseFile, Directory};
+use router::config;
+use serde_json::Value;
+
+/// A ruleset, perhaps within a filter's configuration.
+pub(crate) struct RulesetFile {
+    pub(crate) path: PathBuf,
+    /// A filter's configuration that holds it.
+    pub(crate) config: Value,
+}
+
+impl RulesetFile {
+    /// Reads a ruleset, or a filter's configuration that holds one.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let json = read(path)?;
+        let config = match json.get("ruleset") {
+            Some(_) => json,
+            None => cases::filter_config(&json),
+        };
+        Ok(Self { path: path.to_owned(), config })
+    }
+
+    pub(crate) fn ruleset(&self) -> Value {
+        self.config.get("ruleset").cloned().unwrap_or_default()
+    }
+
+    /// `NAME.cases.json` beside `NAME.json`.
+    pub(crate) fn cases_path(&self) -> PathBuf {
+        self.path.with_extension("cases.json")
+    }
+
+    /// The cases beside the ruleset, if there are any.
+    pub(crate) fn cases(&self) -> Result<Option<CaseFile>> {
+        let path = self.cases_path();
+        if path.exists() { case_file(&path).map(Some) } else { Ok(None) }
+    }
+}
+
+pub(crate) fn case_file(path: &Path) -> Result<CaseFile> {
+    let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+    CaseFile::from_json(&bytes).with_context(|| path.display().to_string())
+}
+
+/// What a Topology Service knows: a file of cases, of which that part is taken, or that part alone.
+pub(crate) fn directory(path: &Path) -> Result<Directory> {
+    let json = read(path)?;
+    let part = json.get("topology").unwrap_or(&json).to_string();
+    config::from_json(part.as_bytes()).with_context(|| path.display().to_string())
+}
+
+fn read(path: &Path) -> Result<Value> {
+    let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{}: no JSON", path.display()))
+}
+
+/// The rulesets that are meant: of a folder, all in it.
+pub(crate) fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            files.extend(rulesets_in(path)?);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn rulesets_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.retain(|path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.ends_with(".json") && !name.ends_with(".cases.json") && !name.ends_with("schema.json")
+    });
+    files.sort();
+    if files.is_empty() {
+        bail!("{}: no rulesets in this folder", folder.display());
+    }
+    Ok(files)
+}

@@ -1,0 +1,256 @@
+//! The `ruleset` command as its users see it.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const TOKEN: &str = "glpat-YWFhYWFhYWFhYWFhYWFhYWM6MgpvOnJ0CnU6MTYN.01.1417qu08l";
+
+/// Exit status, stdout and stderr.
+fn ruleset(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_ruleset"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// In the shipped rulesets' folder.
+fn shipped(arguments: &[&str]) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets");
+    let (status, out, err) = ruleset(&folder, arguments);
+    assert_eq!((status, err.as_str()), (0, ""), "{out}");
+    out
+}
+
+fn folder_of(files: &[(&str, Value)]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (name, json) in files {
+        fs::write(folder.path().join(name), json.to_string()).unwrap();
+    }
+    folder
+}
+
+fn first_cell() -> Value {
+    json!({"id": "first_cell", "action": "classify", "classify": {"type": "FIRST_CELL"}})
+}
+
+fn cases(cell: &str) -> Value {
+    json!({"topology": {"firstCell": "cell-1"}, "cases": [{
+        "name": "all to one", "request": {"path": "/"},
+        "expect": {"rule": "first_cell", "cell": cell, "calls": [{"type": "FIRST_CELL"}]},
+    }]})
+}
+
+/// Whether each line stands in `text`, in this order.
+fn assert_lines(text: &str, lines: &[&str]) {
+    let mut rest = text.lines().map(str::trim);
+    for line in lines {
+        assert!(rest.any(|it| it == *line), "no line {line:?}, at its place, in\n{text}");
+    }
+}
+
+#[test]
+fn check_reports_every_file_with_rule_and_field() {
+    let folder = folder_of(&[
+        ("bad.json", json!({"rules": [{"id": "a", "action": "redirect"}]})),
+        ("good.json", json!({"rules": [first_cell()]})),
+        ("good.cases.json", cases("cell-1")),
+        ("worse.json", json!({"rules": 7})),
+    ]);
+    let (status, out, err) = ruleset(folder.path(), &["check", "."]);
+    assert_eq!((status, err.as_str()), (1, ""));
+    assert!(
+        out.contains("./bad.json: error: rule `a`, action: unknown variant `redirect`"),
+        "{out}"
+    );
+    assert!(out.contains("./worse.json: error: ruleset.rules: invalid type"), "{out}");
+    assert_lines(&out, &["./good.json: 1 rules, ok"]);
+}
+
+#[test]
+fn a_warning_fails_only_if_asked_to() {
+    let folder = folder_of(&[("a.json", json!({"rules": [first_cell()]}))]);
+    let (status, out, _) = ruleset(folder.path(), &["check", "a.json"]);
+    assert_eq!(status, 0);
+    assert_lines(&out, &["a.json: warning: no cases: a.cases.json is missing"]);
+    assert_eq!(ruleset(folder.path(), &["check", "--deny-warnings", "a.json"]).0, 1);
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_json_is_named() {
+    let folder = folder_of(&[]);
+    fs::write(folder.path().join("a.json"), "{").unwrap();
+    let (status, out, _) = ruleset(folder.path(), &["check", "a.json", "b.json"]);
+    assert_eq!(status, 1);
+    assert!(out.contains("a.json: error: no JSON: EOF"), "{out}");
+    assert!(out.contains("b.json: error: No such file"), "{out}");
+}
+
+#[test]
+fn test_shows_what_came_out_otherwise() {
+    let ruleset_file = json!({"rules": [first_cell()]});
+    let folder = folder_of(&[("a.json", ruleset_file), ("a.cases.json", cases("cell-2"))]);
+    let (status, out, _) = ruleset(folder.path(), &["test", "a.json"]);
+    assert_eq!(status, 1);
+    assert_lines(
+        &out,
+        &[
+            "a.json: failed: all to one",
+            "cell: expected \"cell-2\"",
+            "cell:      saw \"cell-1\"",
+            "1 cases, 1 failed",
+        ],
+    );
+    fs::write(folder.path().join("other.json"), cases("cell-1").to_string()).unwrap();
+    let (status, out, _) = ruleset(folder.path(), &["test", "a.json", "--cases", "other.json"]);
+    assert_eq!((status, out.as_str()), (0, "1 cases, 0 failed\n"));
+}
+
+#[test]
+fn the_shipped_rulesets_are_flawless() {
+    let out = shipped(&["check", "--deny-warnings", "."]);
+    assert_eq!(out.lines().count(), 3, "{out}");
+    assert!(shipped(&["test", "."]).ends_with(" cases, 0 failed\n"));
+}
+
+#[test]
+fn explain_tells_captures_calls_and_the_decision() {
+    let out = shipped(&["explain", "container_registry.json", "/v2/initech/app/manifests/1.0"]);
+    assert_lines(
+        &out,
+        &[
+            "GET gitlab.example/v2/initech/app/manifests/1.0",
+            "1  registry_repository: applies",
+            "${namespace} = initech",
+            r#"asks {"claims":[{"route":"initech"},{"redirectRoute":"initech"}]}"#,
+            "-> cell-2, its registry registry-cell-2, by redirectRoute",
+            "=> registry-cell-2 (registry), by rule `registry_repository`",
+            "x-cell-cluster: registry-cell-2",
+            "x-gitlab-http-router-rule-type: redirectRoute",
+        ],
+    );
+}
+
+#[test]
+fn explain_tells_why_a_rule_does_not_apply_and_what_the_directory_does_not_know() {
+    let broken = TOKEN.replace("08l", "080");
+    let url =
+        "https://web.example/jwt/auth?service=dependency_proxy&scope=repository:nobody/x:pull";
+    let out = shipped(&["explain", "dependency_proxy.json", "-u", &format!("jo:{broken}"), url]);
+    assert_lines(
+        &out,
+        &[
+            "2  jwt_auth_cell_query: does not apply",
+            "match[1]: no parameter `cell_id` matches `(?<cell>[0-9]{1,19})`",
+            "4  jwt_auth_scopes: applies",
+            "-> no Cell: dependency_proxy.cases.json does not know it",
+            "${decoded.c} = (does not exist)",
+            "transform[1]: no routable token: the checksum does not match",
+            "validate.exist[0]: `${decoded.c}` does not exist",
+            "=> cell-1 (web), by rule `first_cell`",
+        ],
+    );
+}
+
+#[test]
+fn explain_tells_a_rewritten_path_and_a_refusal() {
+    let out = shipped(&["explain", "dependency_proxy.json", "/c/2/jwt/auth?service=x"]);
+    assert_lines(
+        &out,
+        &["=> cell-2 (web), by rule `jwt_auth_cell_path`", "the Cell sees /jwt/auth"],
+    );
+    let scopes = "scope=repository:acme/a:pull&scope=repository:globex/b:pull";
+    let url = format!("/jwt/auth?service=container_registry&{scopes}");
+    let out = shipped(&["explain", "dependency_proxy.json", &url]);
+    let refusal = "=> 400 several_cells, answered at the edge, by rule `jwt_auth_scopes`";
+    assert_lines(&out, &[refusal]);
+    assert!(out.contains(r#"{"errors":[{"code":"UNSUPPORTED""#), "{out}");
+}
+
+#[test]
+fn explain_takes_a_request_as_curl_does() {
+    let cookie = "theme=dark; _gitlab_session=cell-2-0123abcd";
+    for (arguments, decision) in [
+        (&["-b", cookie, "/"][..], "=> cell-2 (web), by rule `session_prefix`"),
+        (
+            &["-X", "POST", "-H", &format!("PRIVATE-TOKEN: {TOKEN}"), "/api/v4/projects"],
+            "=> cell-2 (web), by rule `session_token_header_private_token`",
+        ),
+        (&["-I", "https://a.example"], "=> cell-1 (web), by rule `first_cell`"),
+    ] {
+        let arguments = [&["explain", "session_token.json"], arguments].concat();
+        assert_lines(&shipped(&arguments), &[decision]);
+    }
+    let out = shipped(&["explain", "session_token.json", "-I", "-H", "Host: b", "https://a/x#y"]);
+    assert!(out.starts_with("HEAD b/x\n"), "{out}");
+}
+
+#[test]
+fn no_secret_is_shown_unless_asked_for() {
+    let basic = STANDARD.encode(format!("jo:{TOKEN}"));
+    let jwt = "e30.eyJwZXJzb25hbF9hY2Nlc3NfdG9rZW4iOiJnbHBhdC1BQUFBIn0.s";
+    for (arguments, secrets) in [
+        (vec!["-u".to_owned(), format!("jo:{TOKEN}"), "/jwt/auth".to_owned()], [TOKEN, &basic]),
+        (vec![format!("/api?private_token={TOKEN}")], [TOKEN, TOKEN]),
+        (
+            vec!["-H".to_owned(), format!("Authorization: Bearer {jwt}"), "/v2/".to_owned()],
+            [jwt, "glpat-AAAA"],
+        ),
+    ] {
+        let run = |options: &[&str]| {
+            let arguments = arguments.iter().map(String::as_str);
+            let all = ["explain", "dependency_proxy.json"].into_iter();
+            shipped(&all.chain(options.iter().copied()).chain(arguments).collect::<Vec<_>>())
+        };
+        for secret in secrets {
+            assert!(!run(&[]).contains(secret), "{}", run(&[]));
+            assert!(!run(&["--json"]).contains(secret), "{}", run(&["--json"]));
+            assert!(run(&["--show-secrets"]).contains(secret), "{}", run(&["--show-secrets"]));
+        }
+    }
+}
+
+#[test]
+fn explain_prints_json_for_programs() {
+    let url = "/v2/acme/app/manifests/1.0";
+    let out = shipped(&["explain", "--json", "container_registry.json", url]);
+    let json: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["rules"][0]["rule"], "registry_repository");
+    assert_eq!(json["outcome"]["outcome"], "decision");
+    assert_eq!(json["outcome"]["headers"]["x-cell-cluster"], "registry-cell-1");
+}
+
+#[test]
+fn a_filters_whole_configuration_is_read_too_and_the_directory_may_lie_elsewhere() {
+    let config = json!({
+        "topologyService": {"cluster": "t", "authority": "t", "registryDesign": "request"},
+        "ruleset": {"rules": [first_cell()]},
+    });
+    let folder =
+        folder_of(&[("filter.json", config), ("cells.json", json!({"firstCell": "cell-9"}))]);
+    let (status, out, _) =
+        ruleset(folder.path(), &["explain", "filter.json", "--cells", "cells.json", "/"]);
+    assert_eq!(status, 0);
+    assert!(out.contains(r#""target":"WEB""#), "{out}");
+    assert_lines(&out, &["-> cell-9"]);
+    let (status, _, err) = ruleset(folder.path(), &["explain", "filter.json", "/"]);
+    assert_eq!(status, 1);
+    assert!(err.contains("--cells FILE: filter.cases.json: No such file"), "{err}");
+}
+
+#[test]
+fn the_schemas_are_printed() {
+    for arguments in [&["schema"][..], &["schema", "--cases"]] {
+        let schema: Value = serde_json::from_str(&shipped(arguments)).unwrap();
+        assert_eq!(schema["type"], "object");
+    }
+}
