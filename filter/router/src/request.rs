@@ -8,6 +8,9 @@ use crate::pattern::TEXT_LIMIT;
 /// a proxy-wasm host hands them over.
 pub type Headers = Vec<(String, Vec<u8>)>;
 
+/// Bytes of the longest cookie header that is looked at; by default Envoy takes 60 KiB of all headers.
+const COOKIES_LIMIT: usize = 64 * 1024;
+
 /// One request as the rules see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -79,9 +82,10 @@ impl<'a> Request<'a> {
         values(self.headers, name)
     }
 
-    /// Names and values of all cookies, in order.
+    /// Names and values of all cookies, in order; a header beyond 64 KiB has none.
     pub fn cookies(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.header("cookie").flat_map(|line| line.split(|&b| b == b';')).filter_map(|pair| {
+        let lines = self.header("cookie").filter(|line| line.len() <= COOKIES_LIMIT);
+        lines.flat_map(|line| line.split(|&b| b == b';')).filter_map(|pair| {
             let equals = pair.iter().position(|&b| b == b'=')?;
             let (name, value) = pair.split_at_checked(equals)?;
             Some((name.trim_ascii(), value.strip_prefix(b"=")?.trim_ascii()))
@@ -153,6 +157,16 @@ mod tests {
         let copy = Request::new(&headers).copy(|name| name != "x-odd");
         let sizes: Vec<_> = copy.iter().map(|(name, value)| (name.as_str(), value.len())).collect();
         assert_eq!(sizes, [("authorization", TEXT_LIMIT + 1), (":path", 1 << 20)]);
+    }
+
+    #[test]
+    fn a_huge_cookie_header_is_not_looked_at() {
+        let cookies = |length| {
+            let line = [b"a=1;", &*vec![b' '; length]].concat();
+            Request::new(&headers(&[("cookie", &line)])).cookies().count()
+        };
+        assert_eq!(cookies(COOKIES_LIMIT - 4), 1);
+        assert_eq!(cookies(COOKIES_LIMIT - 3), 0);
     }
 
     #[test]

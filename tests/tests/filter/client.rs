@@ -23,9 +23,10 @@ pub(crate) fn with(mut headers: Headers, name: &str, value: impl AsRef<[u8]>) ->
     headers
 }
 
-/// The answer that names a Cell.
+/// The answer that names a Cell; its registry has the same address.
 pub(crate) fn found(address: &str) -> String {
-    json!({"action": "PROXY", "proxy": {"address": address}}).to_string()
+    json!({"action": "PROXY", "proxy": {"address": address, "registryAddress": address}})
+        .to_string()
 }
 
 /// The answer that there is no Cell.
@@ -80,8 +81,10 @@ pub(crate) fn refusal(host: &FilterHost, stream: StreamId) -> (u32, String) {
     (reply.status, body["errors"][0]["code"].as_str().unwrap().to_owned())
 }
 
-/// Whether a fresh request through the same VM is still routed.
+/// Whether a fresh request through the same VM is still routed: by its path, or where a ruleset
+/// reads none by its session.
 pub(crate) fn still_works(host: &mut FilterHost) -> bool {
-    let stream = routed(host, pull("still-works"), "cell-9");
+    let request = with(pull("still-works"), "cookie", "_gitlab_session=cell-9-0");
+    let stream = routed(host, request, "cell-9");
     cluster(host, stream).as_deref() == Some("cell-9")
 }
