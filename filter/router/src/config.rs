@@ -3,9 +3,11 @@
 
 mod one_or_many;
 mod ruleset;
+mod unique;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub use one_or_many::OneOrMany;
 pub use ruleset::{
@@ -51,7 +53,11 @@ pub enum ConfigError {
 pub fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let read = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        ConfigError::Json { field: error.path().to_string(), problem: error.inner().to_string() }
+        // Where the text ends before a key does, the path ends in `?`.
+        let path = error.path().to_string();
+        let field = path.trim_end_matches('?').trim_end_matches('.');
+        let field = if field.is_empty() { "." } else { field }.to_owned();
+        ConfigError::Json { field, problem: error.inner().to_string() }
     })?;
     let trailing = |error: serde_json::Error| ConfigError::Json {
         field: ".".to_owned(),
@@ -59,6 +65,14 @@ pub fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {
     };
     deserializer.end().map_err(trailing)?;
     Ok(read)
+}
+
+/// Reads any JSON in which no object has a key twice.
+///
+/// # Errors
+/// [`ConfigError::Json`] with the path of the object at fault.
+pub fn unique_json(json: &[u8]) -> Result<Value, ConfigError> {
+    from_json::<unique::Unique>(json).map(Value::from)
 }
 
 /// What Envoy hands the filter as its plugin configuration.

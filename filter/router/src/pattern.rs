@@ -6,7 +6,7 @@ use crate::variables::Variables;
 
 /// Bytes of one compiled expression, and of what its matching may keep; with the number of
 /// expressions in a ruleset this keeps a hostile or careless one from eating a worker.
-const SIZE_LIMIT: usize = 1 << 18;
+const SIZE_LIMIT: usize = 1 << 17;
 
 /// Groups within groups: parsing is recursive.
 const NEST_LIMIT: u32 = 32;

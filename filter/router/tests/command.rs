@@ -72,7 +72,7 @@ fn check_reports_every_file_with_rule_and_field() {
         out.contains("./bad.json: error: rule `a`, action: unknown variant `redirect`"),
         "{out}"
     );
-    assert!(out.contains("./worse.json: error: ruleset.rules: invalid type"), "{out}");
+    assert!(out.contains("./worse.json: error: rules: invalid type"), "{out}");
     assert_lines(&out, &["./good.json: 1 rules, ok"]);
 }
 
@@ -86,13 +86,16 @@ fn a_warning_fails_only_if_asked_to() {
 }
 
 #[test]
-fn a_file_that_is_missing_or_no_json_is_named() {
+fn a_file_that_is_missing_no_json_or_ambiguous_is_named() {
     let folder = folder_of(&[]);
     fs::write(folder.path().join("a.json"), "{").unwrap();
-    let (status, out, _) = ruleset(folder.path(), &["check", "a.json", "b.json"]);
+    fs::write(folder.path().join("c.json"), r#"{"rules": [{"match": {"type": 1, "type": 2}}]}"#)
+        .unwrap();
+    let (status, out, _) = ruleset(folder.path(), &["check", "a.json", "b.json", "c.json"]);
     assert_eq!(status, 1);
-    assert!(out.contains("a.json: error: no JSON: EOF"), "{out}");
+    assert!(out.contains("a.json: error: .: EOF while parsing"), "{out}");
     assert!(out.contains("b.json: error: No such file"), "{out}");
+    assert!(out.contains("c.json: error: rules[0].match: `type` is there twice"), "{out}");
 }
 
 #[test]
@@ -174,6 +177,17 @@ fn explain_tells_a_rewritten_path_and_a_refusal() {
     let refusal = "=> 400 several_cells, answered at the edge, by rule `jwt_auth_scopes`";
     assert_lines(&out, &[refusal]);
     assert!(out.contains(r#"{"errors":[{"code":"UNSUPPORTED""#), "{out}");
+}
+
+#[test]
+fn explain_tells_that_a_reserved_word_is_not_asked() {
+    let url = "/v2/api/dependency_proxy/containers/alpine/manifests/3";
+    let out = shipped(&["explain", "dependency_proxy.json", url]);
+    let idle = "asks nothing: no value is there, it is reserved, or it was asked before";
+    assert_lines(
+        &out,
+        &["1  dependency_proxy: applies", idle, "=> cell-1 (web), by rule `first_cell`"],
+    );
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub struct RulesetModel {
     pub reserved_routes: Vec<String>,
     /// The rules; the last must be unconditional.
     // Read one by one, so that an error names its rule.
+    #[serde(deserialize_with = "super::unique::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<RuleModel>", length(min = 1, max = 200)))]
     pub rules: Vec<Value>,
 }

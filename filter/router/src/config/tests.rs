@@ -69,3 +69,20 @@ fn what_is_no_json_or_more_than_one_document_is_refused() {
     }
     assert!(Router::from_json(format!("{}x", minimal()).as_bytes()).is_err());
 }
+
+#[test]
+fn a_key_that_is_there_twice_is_refused_wherever_it_is() {
+    for (twice, expected) in [
+        (r#""id": "a", "action": "proxy", "id": "b""#, "ruleset.rules[0]: `id` is there twice"),
+        (
+            r#""match": [{"type": "path", "regexValue": "/a", "regexValue": "/b"}]"#,
+            "ruleset.rules[0].match[0]: `regexValue` is there twice",
+        ),
+    ] {
+        let rules = format!(r#"{{"rules": [{{{twice}}}]}}"#);
+        let config = minimal().to_string();
+        let ruleset = minimal()["ruleset"].to_string();
+        let error = Router::from_json(config.replace(&ruleset, &rules).as_bytes()).unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}

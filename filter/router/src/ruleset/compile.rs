@@ -14,6 +14,9 @@ use crate::variables::Template;
 /// Rules of a ruleset, ten times GitLab's.
 const MAX_RULES: usize = 200;
 
+/// Regular expressions of a ruleset; each may take 128 KiB.
+const MAX_EXPRESSIONS: usize = 300;
+
 /// Items of any list in a rule.
 const MAX_ITEMS: usize = 16;
 
@@ -48,9 +51,14 @@ pub(super) fn rules(
         return Err(ConfigError::Value { field: "rules", problem: "more than 200 rules" });
     }
     let mut rules: Vec<Rule> = Vec::new();
+    let mut expressions = 0;
     for model in models {
         let id = model.id.clone();
-        let checked = follows(&rules, &id).and_then(|()| rule(model, proxy_address));
+        expressions += count_expressions(&model);
+        let few = (expressions <= MAX_EXPRESSIONS).then_some(());
+        let few = few.ok_or_else(|| fault("match", "the ruleset has more than 300 expressions"));
+        let checked = few.and_then(|()| follows(&rules, &id));
+        let checked = checked.and_then(|()| rule(model, proxy_address));
         rules.push(checked.map_err(|Fault { field, problem }| ConfigError::Rule {
             rule: id,
             field,
@@ -66,6 +74,20 @@ pub(super) fn rules(
         }),
         None => Err(ConfigError::Value { field: "rules", problem: "a ruleset needs a rule" }),
     }
+}
+
+fn count_expressions(rule: &RuleModel) -> usize {
+    let conditions = rule.r#match.0.iter().map(|condition| match condition {
+        MatchModel::Path { .. } | MatchModel::Host { .. } => 1,
+        MatchModel::Header { regex_value, .. } | MatchModel::Query { regex_value, .. } => {
+            usize::from(regex_value.is_some())
+        }
+        MatchModel::Cookie { .. } => 2,
+        MatchModel::Method { .. } => 0,
+    });
+    let steps = rule.transform.0.iter();
+    let decoding = steps.filter(|step| matches!(step, TransformModel::DecodeBase64Match { .. }));
+    conditions.sum::<usize>() + decoding.count()
 }
 
 /// Whether a rule `id` may stand after `earlier` ones.

@@ -46,13 +46,13 @@ fn look(path: &Path) -> Findings {
 
 fn look_into(path: &Path, findings: &mut Findings) -> Result<()> {
     let file = RulesetFile::read(path)?;
+    let ruleset = config::from_json(file.ruleset().to_string().as_bytes())?;
     let router = Router::from_json(file.config.to_string().as_bytes())?;
     findings.rules = router.ruleset().ids().count();
     let cases = file.cases()?;
     if cases.is_none() {
         findings.warnings.push(format!("no cases: {} is missing", file.cases_path().display()));
     }
-    let ruleset = config::from_json(file.ruleset().to_string().as_bytes())?;
     let odd = lint::warnings(&ruleset, cases.as_ref())?;
     findings.warnings.extend(odd.iter().map(ToString::to_string));
     Ok(())

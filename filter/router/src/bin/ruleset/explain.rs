@@ -53,19 +53,31 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
 
 fn render(request: &str, explanation: &Explanation, directory: &str) -> String {
     let tried = explanation.rules.iter().enumerate();
-    let mut rules: String = tried.map(|(index, tried)| rule(index + 1, tried, directory)).collect();
+    let decided = match &explanation.outcome {
+        Outcome::Decision { rule, .. } => Some(rule),
+        Outcome::Reply { rule, .. } => rule.as_ref(),
+    };
+    let mut rules: String = tried
+        .map(|(index, tried)| {
+            let idle = tried.calls.is_empty() && decided != Some(&tried.rule);
+            rule(index + 1, tried, directory, idle)
+        })
+        .collect();
     if !rules.is_empty() {
         rules.push('\n');
     }
     format!("{request}\n\n{rules}{}", outcome(&explanation.outcome))
 }
 
-fn rule(number: usize, tried: &Tried, directory: &str) -> String {
+fn rule(number: usize, tried: &Tried, directory: &str, idle: bool) -> String {
     let verdict = if tried.miss.is_some() { "does not apply" } else { "applies" };
     let mut text = format!("{number:>3}  {}: {verdict}\n", tried.rule);
     text.extend(tried.variables.iter().map(variable));
     text.extend(tried.unread.iter().chain(&tried.miss).map(|why| format!("       {why}\n")));
     text.extend(tried.calls.iter().map(|call| asked(call, directory)));
+    if idle && tried.miss.is_none() {
+        text += "       asks nothing: no value is there, it is reserved, or it was asked before\n";
+    }
     text
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn directory(path: &Path) -> Result<Directory> {
 
 fn read(path: &Path) -> Result<Value> {
     let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{}: no JSON", path.display()))
+    config::unique_json(&bytes).with_context(|| path.display().to_string())
 }
 
 /// The rulesets that are meant: of a folder, all in it.

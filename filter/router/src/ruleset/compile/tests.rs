@@ -208,6 +208,21 @@ fn a_published_rule_of_gitlabs_loads_as_it_is_and_works() {
 }
 
 #[test]
+fn a_ruleset_of_too_many_expressions_is_refused() {
+    let cookie = |_| json!({"type": "cookie", "regexName": "a", "regexValue": "b"});
+    let wide = |n| {
+        let id = format!("rule-{n}");
+        let classify = json!({"type": "FIRST_CELL"});
+        let cookies: Vec<_> = (0..16).map(cookie).collect();
+        json!({"id": id, "match": cookies, "action": "classify", "classify": classify})
+    };
+    let rules = |count| (0..count).map(wide).chain([last()]).collect::<Vec<_>>();
+    assert!(compile(&json!(rules(9))).is_ok());
+    let error = compile(&json!(rules(10))).unwrap_err();
+    assert_eq!(error, "rule `rule-9`, match: the ruleset has more than 300 expressions");
+}
+
+#[test]
 fn a_ruleset_of_too_many_rules_is_refused() {
     let rules: Vec<_> = (0..=200).map(|n| rule("id", json!(format!("rule-{n}")))).collect();
     assert!(compile(&json!(rules)).unwrap_err().contains("rules: more than 200"));
