@@ -52,7 +52,9 @@ impl Line<'_> {
     /// Of the request the host is about.
     fn new(host: &impl Host, event: &'static str) -> Self {
         let text = |name| text(&host.request_header(name).unwrap_or_default());
-        let path = text(":path").split('?').next().unwrap_or_default().to_owned();
+        // What follows `?` or `#`, or stands before `@`, may be a credential.
+        let path = text(":path").split(['?', '#']).next().unwrap_or_default().to_owned();
+        let authority = text(":authority").rsplit('@').next().unwrap_or_default().to_owned();
         Self {
             event,
             reason: None,
@@ -61,7 +63,7 @@ impl Line<'_> {
             rule: None,
             request_id: text("x-request-id"),
             method: text(":method"),
-            host: text(":authority"),
+            host: authority,
             path,
         }
     }

@@ -246,6 +246,12 @@ impl FilterHost {
         self.seen(stream).map_or(0, |stream| stream.route_cache_clears)
     }
 
+    /// Whether the request's headers changed after the filter last had the route chosen.
+    #[must_use]
+    pub fn route_is_stale(&self, stream: StreamId) -> bool {
+        self.seen(stream).is_ok_and(|stream| stream.route_is_stale)
+    }
+
     /// Calls without an answer yet, oldest first.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {

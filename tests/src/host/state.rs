@@ -109,6 +109,8 @@ pub(super) struct Stream {
     pub(super) request_paused: bool,
     pub(super) response_paused: bool,
     pub(super) route_cache_clears: u32,
+    /// Headers changed since the route was last chosen anew.
+    pub(super) route_is_stale: bool,
 }
 
 impl Stream {
@@ -213,6 +215,14 @@ impl State {
             _ => None,
         };
         map.ok_or(Status::BadArgument)
+    }
+
+    /// The same, to change it.
+    pub(super) fn map_mut(&mut self, kind: u32) -> Result<&mut HeaderMap, Status> {
+        if let Some(stream) = self.stream().filter(|_| kind == 0) {
+            stream.route_is_stale = true;
+        }
+        self.map(kind)
     }
 
     /// The buffer with this number on the wire; `NOT_FOUND` when it is not there.

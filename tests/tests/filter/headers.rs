@@ -3,7 +3,7 @@
 use e2e::host::HeaderMap;
 
 use super::client::{answer_found, cluster, get, pull, routed, still_works, with};
-use super::config::{host, start, two_rules};
+use super::config::{host, shipped, start, two_rules};
 use serde_json::json;
 
 const OWNED: [&str; 7] = [
@@ -32,6 +32,16 @@ fn a_decision_is_carried_by_headers_that_name_cell_action_type_and_host() {
     ] {
         let headers = host.request_headers(stream).unwrap();
         assert_eq!(headers.all(name).collect::<Vec<_>>(), [value.as_bytes()], "{name}");
+    }
+}
+
+#[test]
+fn the_route_is_chosen_once_and_after_the_last_header() {
+    let mut host = shipped("dependency_proxy");
+    for path in ["/v2/acme/dependency_proxy/containers/alpine/manifests/3", "/c/1/jwt/auth", "/"] {
+        let stream = routed(&mut host, get(path), "cell-1");
+        assert_eq!(host.route_cache_clears(stream), 1, "{path}");
+        assert!(!host.route_is_stale(stream), "{path}");
     }
 }
 

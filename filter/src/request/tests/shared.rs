@@ -145,8 +145,9 @@ fn gauges_are_shares_that_a_worker_takes_back() {
 }
 
 #[test]
-fn a_refused_request_is_one_line_of_json_that_holds_no_query() {
+fn a_refused_request_is_one_line_of_json_that_holds_no_query_and_no_credential() {
     let mut edge = patient("/v2/a%2fb/\"x?private_token=s3cr3t");
+    edge.host.set_request_header(":authority", b"user:s3cr3t@gitlab.example").unwrap();
     edge.request();
     let logs = edge.host.logs.borrow();
     assert_eq!(logs.len(), 1);

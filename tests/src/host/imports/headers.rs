@@ -30,7 +30,7 @@ pub(super) fn link_values(linker: &mut Linker<State>) -> Result<()> {
         |caller: Caller<'_, State>, map: u32, key: u32, key_size: u32, data: u32, size: u32| {
             hostcall(caller, |guest| {
                 let (key, value) = (guest.read(key, key_size)?, guest.read(data, size)?);
-                guest.state().map(map)?.add(&key, value);
+                guest.state().map_mut(map)?.add(&key, value);
                 Ok(())
             })
         },
@@ -41,7 +41,7 @@ pub(super) fn link_values(linker: &mut Linker<State>) -> Result<()> {
         |caller: Caller<'_, State>, map: u32, key: u32, key_size: u32, data: u32, size: u32| {
             hostcall(caller, |guest| {
                 let (key, value) = (guest.read(key, key_size)?, guest.read(data, size)?);
-                guest.state().map(map)?.set(&key, value);
+                guest.state().map_mut(map)?.set(&key, value);
                 Ok(())
             })
         },
@@ -52,7 +52,7 @@ pub(super) fn link_values(linker: &mut Linker<State>) -> Result<()> {
         |caller: Caller<'_, State>, map: u32, key: u32, key_size: u32| {
             hostcall(caller, |guest| {
                 let key = guest.read(key, key_size)?;
-                guest.state().map(map)?.remove(&key);
+                guest.state().map_mut(map)?.remove(&key);
                 Ok(())
             })
         },
@@ -78,7 +78,7 @@ pub(super) fn link_maps(linker: &mut Linker<State>) -> Result<()> {
         |caller: Caller<'_, State>, map: u32, data: u32, size: u32| {
             hostcall(caller, |guest| {
                 let pairs = decode_pairs(&guest.read(data, size)?);
-                *guest.state().map(map)? = pairs.into_iter().collect();
+                *guest.state().map_mut(map)? = pairs.into_iter().collect();
                 Ok(())
             })
         },

@@ -58,6 +58,7 @@ fn link_foreign_functions(linker: &mut Linker<State>) -> Result<()> {
                 }
                 if let Some(stream) = guest.state().stream() {
                     stream.route_cache_clears += 1;
+                    stream.route_is_stale = false;
                 }
                 guest.give(result_at, result_size_at, b"")
             })
