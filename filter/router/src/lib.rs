@@ -10,7 +10,11 @@
 //! 3. `classify`: the rule's questions to the Topology Service are answered by the `cache` or
 //!    become calls; the request waits as a [`Pending`] and [`Router::resume`] goes on.
 //! 4. `decision`: a Cell was found, or the next question and the next rule are tried. Not found is
-//!    not unavailable: the former goes on, the latter uses the last good answer or answers 503.
+//!    not unavailable: the former goes on, the latter uses the last good answer, asks again while
+//!    there is time, or answers 503.
+//!
+//! What a worker counted on the way is a [`Tally`]; answers that expired are asked for beside all
+//! requests ([`Router::take_refreshes`]).
 #![forbid(unsafe_code)]
 
 mod base36;
