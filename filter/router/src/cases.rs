@@ -255,11 +255,13 @@ fn read(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_default()
 }
 
-/// A filter configuration around a ruleset, as small as it may be.
+/// A filter configuration around a ruleset, as small as it may be; a `proxy` rule without an address
+/// goes to `proxy-address`.
 #[must_use]
 pub fn filter_config(ruleset: &Value) -> Value {
     json!({
         "topologyService": {"cluster": "topology", "authority": "topology", "retries": 0},
+        "proxyAddress": "proxy-address",
         "responseHeaders": true,
         "ruleset": ruleset,
     })

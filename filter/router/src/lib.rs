@@ -15,6 +15,9 @@
 //!
 //! What a worker counted on the way is a [`Tally`]; answers that expired are asked for beside all
 //! requests ([`Router::take_refreshes`]).
+//!
+//! For those who write rules there are `cases`, `explain`, `lint` and `schema`, each behind a feature
+//! and none in the filter; the `ruleset` command makes them of use.
 #![forbid(unsafe_code)]
 
 mod base36;

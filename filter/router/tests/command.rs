@@ -262,6 +262,28 @@ fn a_filters_whole_configuration_is_read_too_and_the_directory_may_lie_elsewhere
 }
 
 #[test]
+fn a_fixed_way_may_be_left_to_the_filters_proxy_address() {
+    let rules = json!({"rules": [{"id": "legacy", "action": "proxy"}]});
+    let folder = folder_of(&[("a.json", rules), ("cells.json", json!({}))]);
+    assert_eq!(ruleset(folder.path(), &["check", "a.json"]).0, 0);
+    let (_, out, _) = ruleset(folder.path(), &["explain", "a.json", "--cells", "cells.json", "/"]);
+    assert_lines(&out, &["1  legacy: applies", "=> proxy-address, by rule `legacy`"]);
+}
+
+#[test]
+fn wrong_usage_is_told_apart_and_shows_no_secret() {
+    let folder = folder_of(&[]);
+    let (status, _, err) = ruleset(folder.path(), &["explain", "a.json"]);
+    assert_eq!(status, 2);
+    assert!(err.contains("<URL>"), "{err}");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets");
+    let url = "gitlab.example/?private_token=s3cr3t";
+    let (status, _, err) = ruleset(&shipped, &["explain", "session_token.json", url]);
+    assert_eq!(status, 1);
+    assert!(err.contains("write https://HOST/PATH") && !err.contains("s3cr3t"), "{err}");
+}
+
+#[test]
 fn the_schemas_are_printed() {
     for arguments in [&["schema"][..], &["schema", "--cases"]] {
         let schema: Value = serde_json::from_str(&shipped(arguments)).unwrap();

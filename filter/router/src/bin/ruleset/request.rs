@@ -73,12 +73,12 @@ fn split(url: &str) -> Result<(&str, &str)> {
             let (host, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
             let path = if path.is_empty() { "/" } else { path };
             if host.is_empty() || !path.starts_with('/') {
-                bail!("{url}: write https://HOST/PATH");
+                bail!("the URL: write https://HOST/PATH");
             }
             Ok((host, path))
         }
         None if url.starts_with('/') => Ok((HOST, url)),
-        None => bail!("{url}: write https://HOST/PATH, or /PATH"),
+        None => bail!("the URL: write https://HOST/PATH, or /PATH"),
     }
 }
 
