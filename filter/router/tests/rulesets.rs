@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use router::cases::{self, CaseFile, Expect};
 use router::{Millis, Router};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn rulesets() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets");
@@ -58,6 +58,36 @@ fn what_was_asked_once_comes_from_the_cache() {
             let run = || cases::run(&router, &case.request, file.directory(case), Millis(0));
             let (first, second) = (run(), run());
             assert_eq!(second, Expect { calls: Vec::new(), ..first }, "{}", case.name);
+        }
+    }
+}
+
+/// Takes the target out of a question.
+fn take_target(question: &mut Value) -> Option<Value> {
+    question.as_object_mut().unwrap().remove("target")
+}
+
+#[test]
+fn every_case_comes_out_the_same_where_the_registrys_address_is_asked_for() {
+    for ruleset in rulesets() {
+        let file = case_file(&ruleset);
+        let is_registry = ruleset.ends_with("container_registry.json");
+        let target = json!(if is_registry { "REGISTRY" } else { "WEB" });
+        let mut config =
+            cases::filter_config(&serde_json::from_slice(&fs::read(&ruleset).unwrap()).unwrap());
+        config
+            .pointer_mut("/topologyService")
+            .unwrap()
+            .as_object_mut()
+            .unwrap()
+            .insert("registryDesign".to_owned(), json!("request"));
+        for case in &file.cases {
+            let router = Router::from_json(config.to_string().as_bytes()).unwrap();
+            let mut seen = cases::run(&router, &case.request, file.directory(case), Millis(0));
+            for call in &mut seen.calls {
+                assert_eq!(take_target(call).as_ref(), Some(&target), "{}", case.name);
+            }
+            case.expect.check(&seen).unwrap_or_else(|wrong| panic!("{}: {wrong}", case.name));
         }
     }
 }

@@ -42,8 +42,11 @@ impl Directory {
         if self.fails.iter().any(|value| value == "*" || contains(&request, value)) {
             return Err(CallError::Timeout);
         }
-        let (status, body) = match self.find(&request) {
-            Some((address, claim)) => (200, self.found(address, claim)),
+        let found = self.find(&request).and_then(|(address, claim)| {
+            Some(self.found(self.targeted(address, &request)?, claim))
+        });
+        let (status, body) = match found {
+            Some(body) => (200, body),
             None => (404, json!({"code": 5, "message": "cell not found", "details": []})),
         };
         Ok(HttpAnswer { status, body: body.to_string().into_bytes(), ..HttpAnswer::default() })
@@ -61,6 +64,14 @@ impl Directory {
                 let address = self.claims.get(key)?.get(value.as_str()?)?;
                 Some((address.as_str(), Some(claim)))
             }),
+        }
+    }
+
+    /// A Cell's address for the question's target, where that is asked for; it may have no registry.
+    fn targeted<'d>(&'d self, address: &'d str, request: &Value) -> Option<&'d str> {
+        match request.get("target").and_then(Value::as_str) {
+            Some("REGISTRY") => self.registries.get(address).map(String::as_str),
+            _ => Some(address),
         }
     }
 
