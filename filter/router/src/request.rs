@@ -102,10 +102,12 @@ impl<'a> Request<'a> {
 
 /// A cookie's or a path's parts are looked at one by one, so their whole may be longer.
 fn bounded<'v>(name: &str, value: &'v [u8]) -> &'v [u8] {
-    if name.starts_with(':') || name == "cookie" {
-        return value;
-    }
-    value.get(..=TEXT_LIMIT).unwrap_or(value)
+    let limit = match name {
+        "cookie" => COOKIES_LIMIT,
+        _ if name.starts_with(':') => return value,
+        _ => TEXT_LIMIT,
+    };
+    value.get(..=limit).unwrap_or(value)
 }
 
 fn values<'a: 'n, 'n>(
@@ -153,10 +155,13 @@ mod tests {
     #[test]
     fn a_copy_keeps_no_more_of_a_value_than_shows_that_it_is_too_long() {
         let long = vec![b'a'; 1 << 20];
-        let headers = headers(&[("authorization", &long), (":path", &long), ("x-odd", &long)]);
+        let named = ["authorization", "cookie", ":path", "x-odd"].map(|name| (name, &*long));
+        let headers = headers(&named);
         let copy = Request::new(&headers).copy(|name| name != "x-odd");
         let sizes: Vec<_> = copy.iter().map(|(name, value)| (name.as_str(), value.len())).collect();
-        assert_eq!(sizes, [("authorization", TEXT_LIMIT + 1), (":path", 1 << 20)]);
+        let expected =
+            [("authorization", TEXT_LIMIT + 1), ("cookie", COOKIES_LIMIT + 1), (":path", 1 << 20)];
+        assert_eq!(sizes, expected);
     }
 
     #[test]
