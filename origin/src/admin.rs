@@ -1,9 +1,11 @@
-//! What an operator does to a Cell from its command line: groups, users, members, tokens.
+//! What an operator does to a Cell from its command line: groups, users, members, tokens, and what
+//! its container registry needs.
 
 use anyhow::{Context as _, Result};
 
-use crate::auth::personal;
+use crate::auth::{certificate, key, personal};
 use crate::config::{Config, Secret};
+use crate::db::groups::{Role, Visibility};
 use crate::db::{Db, DbError};
 
 /// Opens the Cell's database, its schema brought up to date.
@@ -20,10 +22,18 @@ pub async fn open(config: &Config) -> Result<Db> {
 ///
 /// # Errors
 /// The path is malformed, the group above is missing, or the database fails.
-pub async fn create_group(db: &Db, path: &str) -> Result<()> {
+pub async fn create_group(db: &Db, path: &str, visibility: Visibility) -> Result<()> {
     anyhow::ensure!(crate::http::action::is_group_path(path), "`{path}` is not a group's path");
-    allow_existing(db.create_group(path).await)
+    allow_existing(db.create_group(path, visibility).await)
         .with_context(|| format!("cannot make the group {path}; the one above it must be there"))
+}
+
+/// Changes who sees a group's part of the container registry.
+///
+/// # Errors
+/// The group is missing, or the database fails.
+pub async fn set_visibility(db: &Db, path: &str, to: Visibility) -> Result<()> {
+    db.set_visibility(path, to).await.with_context(|| format!("no group {path}"))
 }
 
 /// Makes a user; one that is there stays as it is.
@@ -35,13 +45,13 @@ pub async fn create_user(db: &Db, username: &str) -> Result<()> {
         .with_context(|| format!("cannot make the user {username}"))
 }
 
-/// Makes a user a member of a group and of the groups below it.
+/// Makes a user a member of a group and of the groups below it, or gives a member another role.
 ///
 /// # Errors
 /// Either is missing, or the database fails.
-pub async fn add_member(db: &Db, group: &str, username: &str) -> Result<()> {
+pub async fn add_member(db: &Db, group: &str, username: &str, role: Role) -> Result<()> {
     let user = db.user_id(username).await.with_context(|| format!("no user {username}"))?;
-    db.add_member(group, user).await.with_context(|| format!("no group {group}"))
+    db.add_member(group, user, role).await.with_context(|| format!("no group {group}"))
 }
 
 /// Makes a personal access token; its text is shown now and never again.
@@ -53,6 +63,15 @@ pub async fn create_token(config: &Config, db: &Db, username: &str, name: &str) 
     let token = personal::mint(config.cell.id, user)?;
     db.add_token(token.expose(), user, name).await?;
     Ok(token)
+}
+
+/// What the Cell's container registry trusts, in PEM; the key is made where it is missing.
+///
+/// # Errors
+/// The key cannot be read or made.
+pub fn registry_certificate(config: &Config) -> Result<String> {
+    let key = key::load_or_make(&config.auth.signing_key)?;
+    certificate::of(&key, &config.auth.issuer)
 }
 
 fn allow_existing<T>(made: Result<T, DbError>) -> Result<(), DbError> {

@@ -10,14 +10,17 @@ use crate::db::Db;
 use crate::db::groups::UserId;
 use crate::error::Error;
 
-pub use jwt::{AccessEntry, Issued, Jwt};
+pub use jwt::{AccessEntry, AccessMeta, Issued, Jwt};
+pub use service::Service;
 
+pub mod certificate;
 mod jwt;
 pub mod key;
 pub mod personal;
+mod service;
 
-/// The `service` of this Cell's token endpoint, and the `aud` of its JWTs.
-pub const SERVICE: &str = "dependency_proxy";
+/// The organization every group of a Cell belongs to, until organizations are modelled.
+const DEFAULT_ORGANIZATION: u64 = 1;
 
 /// An authenticated user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,12 +120,32 @@ impl Authenticator {
         }
     }
 
-    /// Signs a JWT for an identity.
+    /// Who asks for a JWT where anybody may. `None`: nobody this Cell knows. A token of another
+    /// Cell takes nothing away: its owner gets what anybody gets.
+    ///
+    /// # Errors
+    /// [`Error::WrongCredential`], or the database fails.
+    pub async fn log_in_or_not(&self, headers: &HeaderMap) -> Result<Option<Identity>, Error> {
+        if !headers.contains_key(AUTHORIZATION) {
+            return Ok(None);
+        }
+        match self.log_in(headers).await {
+            Err(Error::ForeignCredential) => Ok(None),
+            known => known.map(Some),
+        }
+    }
+
+    /// Signs a JWT for an identity, or for anybody.
     ///
     /// # Errors
     /// Signing fails.
-    pub fn issue(&self, identity: &Identity, access: Vec<AccessEntry>) -> Result<Issued, Error> {
-        self.jwt.issue(identity, access)
+    pub fn issue(
+        &self,
+        service: Service,
+        identity: Option<&Identity>,
+        access: Vec<AccessEntry>,
+    ) -> Result<Issued, Error> {
+        self.jwt.issue(service, identity, access)
     }
 
     /// The public keys, as a JWK Set (RFC 7517 §5).

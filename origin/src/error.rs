@@ -59,8 +59,11 @@ pub enum Error {
     #[error("the Authorization header is malformed: {0}")]
     BadAuthorization(&'static str),
     /// A token was asked for a service that is not offered.
-    #[error("no service `{0}` here; ask for `dependency_proxy`")]
+    #[error("no service `{0}` here; ask for `dependency_proxy` or `container_registry`")]
     UnknownService(String),
+    /// A token was asked for more repositories than one token may speak of.
+    #[error("a token may speak of {0} repositories at most")]
+    TooManyScopes(usize),
     /// No such group, or none this user may see.
     #[error("no group `{0}` that you have access to")]
     GroupUnknown(String),
@@ -144,6 +147,7 @@ impl Error {
             Self::ForeignCredential => (StatusCode::FORBIDDEN, ErrorCode::Denied),
             Self::BadAuthorization(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unauthorized),
             Self::UnknownService(_) => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
+            Self::TooManyScopes(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             Self::GroupUnknown(_) | Self::Disabled(_) => {
                 (StatusCode::NOT_FOUND, ErrorCode::NameUnknown)
             }

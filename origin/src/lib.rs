@@ -62,7 +62,7 @@ impl App {
             db,
             challenge: oci::Challenge::Bearer {
                 realm: realm.into(),
-                service: Some(auth::SERVICE.to_owned()),
+                service: Some(auth::Service::DependencyProxy.as_str().to_owned()),
                 scope: None,
             },
         }))

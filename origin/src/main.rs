@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use origin::config::Config;
+use origin::db::groups::{Role, Visibility};
 use origin::{App, admin};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,18 +39,31 @@ enum Command {
     CreateGroup {
         /// The group's full path.
         path: String,
+        /// Let anybody pull from its part of the container registry.
+        #[arg(long)]
+        public: bool,
+    },
+    /// Change who may pull from a group's part of the container registry without being a member.
+    SetVisibility {
+        /// The group's full path.
+        path: String,
+        /// Nobody, or anybody.
+        visibility: Visibility,
     },
     /// Make a user; one that is there stays as it is.
     CreateUser {
         /// The user's name.
         username: String,
     },
-    /// Let a user pull through a group and the groups below it.
+    /// Make a user a member of a group and of the groups below it, or change a member's role.
     AddMember {
         /// The group's full path.
         group: String,
         /// The user's name.
         username: String,
+        /// What the member may do.
+        #[arg(long, default_value = "developer")]
+        role: Role,
     },
     /// Make a personal access token and print it; it is shown this once.
     CreateToken {
@@ -59,6 +73,9 @@ enum Command {
         #[arg(long, default_value = "docker")]
         name: String,
     },
+    /// Print the certificate by which the Cell's container registry knows this Cell's tokens: its
+    /// `auth.token.rootcertbundle`.
+    RegistryCertificate,
 }
 
 #[tokio::main]
@@ -78,19 +95,27 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Serve { log_json } => serve(&config, log_json).await,
         Command::Migrate => admin::open(&config).await.map(drop),
         Command::CheckConfig => Ok(()),
-        Command::CreateGroup { path } => {
-            admin::create_group(&admin::open(&config).await?, &path).await
+        Command::CreateGroup { path, public } => {
+            let visibility = if public { Visibility::Public } else { Visibility::Private };
+            admin::create_group(&admin::open(&config).await?, &path, visibility).await
+        }
+        Command::SetVisibility { path, visibility } => {
+            admin::set_visibility(&admin::open(&config).await?, &path, visibility).await
         }
         Command::CreateUser { username } => {
             admin::create_user(&admin::open(&config).await?, &username).await
         }
-        Command::AddMember { group, username } => {
-            admin::add_member(&admin::open(&config).await?, &group, &username).await
+        Command::AddMember { group, username, role } => {
+            admin::add_member(&admin::open(&config).await?, &group, &username, role).await
         }
         Command::CreateToken { username, name } => {
             let db = admin::open(&config).await?;
             let token = admin::create_token(&config, &db, &username, &name).await?;
             println!("{}", token.expose());
+            Ok(())
+        }
+        Command::RegistryCertificate => {
+            print!("{}", admin::registry_certificate(&config)?);
             Ok(())
         }
     }

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use origin::config::Config;
 use origin::db::Db;
+use origin::db::groups::{Role, Visibility};
 use origin::{App, admin};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -75,15 +76,23 @@ impl Cell {
         &self.db
     }
 
-    /// A login of a new user who is the one member of a group; both are made.
+    /// A login of a guest of a group; both are made where they are missing.
     ///
     /// # Errors
     /// The database fails.
     pub async fn member_of(&self, group: &str) -> Result<Login> {
-        admin::create_group(&self.db, group).await?;
-        let username = format!("member-of-{}", group.replace('/', "-"));
+        self.member_with(group, Role::Guest).await
+    }
+
+    /// A login of a member with this role; user and group are made where they are missing.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn member_with(&self, group: &str, role: Role) -> Result<Login> {
+        admin::create_group(&self.db, group, Visibility::Private).await?;
+        let username = format!("{}-of-{}", role.as_str(), group.replace('/', "-"));
         admin::create_user(&self.db, &username).await?;
-        admin::add_member(&self.db, group, &username).await?;
+        admin::add_member(&self.db, group, &username, role).await?;
         let token = admin::create_token(&self.config, &self.db, &username, "test").await?;
         Ok(Login { username, password: token.expose().to_owned() })
     }

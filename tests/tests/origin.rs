@@ -16,6 +16,8 @@ mod access;
 mod blobs;
 #[path = "origin/manifests.rs"]
 mod manifests;
+#[path = "origin/tokens.rs"]
+mod tokens;
 
 struct Pull {
     upstream: FaultRegistry,

@@ -6,12 +6,11 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
-use oci::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::key::SigningKey;
-use super::{Identity, SERVICE};
+use super::{DEFAULT_ORGANIZATION, Identity, Service};
 use crate::config::{Config, Secret};
 use crate::db::groups::UserId;
 use crate::error::Error;
@@ -29,21 +28,51 @@ pub struct AccessEntry {
     pub name: String,
     /// What was granted.
     pub actions: Vec<String>,
+    /// Where the repository belongs.
+    pub meta: AccessMeta,
 }
 
-/// The claims. `cell_id` lets the edge route a bare `/v2/`; it proves nothing there.
-#[derive(Debug, Serialize, Deserialize)]
-struct Claims {
-    iss: String,
-    sub: String,
-    aud: String,
+/// What GitLab's tokens say of a repository besides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessMeta {
+    /// The organization of the repository's group.
+    pub organization_id: u64,
+}
+
+impl AccessEntry {
+    /// A repository and what may be done with it.
+    #[must_use]
+    pub fn repository(name: String, actions: Vec<String>) -> Self {
+        let meta = AccessMeta { organization_id: DEFAULT_ORGANIZATION };
+        Self { resource_type: "repository".to_owned(), name, actions, meta }
+    }
+}
+
+/// The claims; `cell_id` lets the edge route a bare `/v2/`, and proves nothing there. Without a
+/// user it is anybody's.
+#[derive(Debug, Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    aud: &'static str,
     jti: String,
     iat: u64,
     nbf: u64,
     exp: u64,
     cell_id: u64,
-    user_id: i64,
+    organization_id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<i64>,
     access: Vec<AccessEntry>,
+}
+
+/// What of the claims says who a user of the dependency proxy is.
+#[derive(Debug, Deserialize)]
+struct Verified {
+    sub: String,
+    cell_id: u64,
+    user_id: i64,
 }
 
 /// A signed token and what the client is told of it.
@@ -72,9 +101,8 @@ pub struct Jwt {
 impl Jwt {
     pub(super) fn new(config: &Config, key: &SigningKey) -> anyhow::Result<Self> {
         let (x, y) = coordinates(&key.point).context("the key's public point is malformed")?;
-        let id = Digest::of(&key.point).hex().chars().take(32).collect::<String>();
         let mut validation = Validation::new(Algorithm::ES256);
-        validation.set_audience(&[SERVICE]);
+        validation.set_audience(&[Service::DependencyProxy.as_str()]);
         validation.set_issuer(&[&config.auth.issuer]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY;
@@ -83,9 +111,9 @@ impl Jwt {
             verifying: DecodingKey::from_ec_components(&x, &y)?,
             jwks: json!({"keys": [{
                 "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256",
-                "kid": id, "x": x, "y": y,
+                "kid": key.id, "x": x, "y": y,
             }]}),
-            header: Header { kid: Some(id), ..Header::new(Algorithm::ES256) },
+            header: Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::ES256) },
             validation,
             issuer: config.auth.issuer.clone(),
             cell: config.cell.id,
@@ -99,21 +127,23 @@ impl Jwt {
 
     pub(super) fn issue(
         &self,
-        identity: &Identity,
+        service: Service,
+        identity: Option<&Identity>,
         access: Vec<AccessEntry>,
     ) -> Result<Issued, Error> {
         let issued_at = SystemTime::now();
         let now = issued_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims {
-            iss: self.issuer.clone(),
-            sub: identity.username.clone(),
-            aud: SERVICE.to_owned(),
+            iss: &self.issuer,
+            sub: identity.map(|identity| identity.username.as_str()),
+            aud: service.as_str(),
             jti: format!("{:032x}", rand::random::<u128>()),
             iat: now,
             nbf: now.saturating_sub(LEEWAY),
             exp: now + self.life.as_secs(),
             cell_id: self.cell,
-            user_id: identity.user.0,
+            organization_id: DEFAULT_ORGANIZATION,
+            user_id: identity.map(|identity| identity.user.0),
             access,
         };
         let token = Secret::new(encode(&self.header, &claims, &self.signing)?);
@@ -122,7 +152,7 @@ impl Jwt {
 
     /// A token that is not good is as if there were none: the client fetches another.
     pub(super) fn verify(&self, token: &str) -> Result<Identity, Error> {
-        let claims = decode::<Claims>(token, &self.verifying, &self.validation)
+        let claims = decode::<Verified>(token, &self.verifying, &self.validation)
             .map_err(|_| Error::Unauthenticated)?
             .claims;
         // Two Cells could share a key by mistake; user 1 here is not user 1 there.

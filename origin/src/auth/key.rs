@@ -6,10 +6,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE32;
+use sha2::{Digest as _, Sha256};
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
@@ -19,6 +22,8 @@ pub struct SigningKey {
     pub(super) pkcs8: Vec<u8>,
     /// The uncompressed point: 0x04, x, y (SEC 1 §2.3.3).
     pub(super) point: Vec<u8>,
+    /// What JWTs name the key by: libtrust's fingerprint, which container registries look up.
+    pub(super) id: String,
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -69,5 +74,28 @@ fn load(path: &Path) -> Result<SigningKey> {
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8)
         .map_err(|error| anyhow::anyhow!("it is not a P-256 key: {error}"))?;
     let point = pair.public_key().as_ref().to_vec();
-    Ok(SigningKey { pkcs8, point })
+    let spki: PublicKeyX509Der<'_> = pair.public_key().as_der()?;
+    let id = fingerprint(spki.as_ref());
+    Ok(SigningKey { pkcs8, point, id })
+}
+
+/// Base32 of 240 bits of the SHA-256 of the public key (`SubjectPublicKeyInfo`, DER), in groups of
+/// four.
+fn fingerprint(spki: &[u8]) -> String {
+    let hash = Sha256::digest(spki);
+    let text = BASE32.encode(hash.get(..30).unwrap_or_default());
+    let groups: Vec<_> = text.as_bytes().chunks(4).map(String::from_utf8_lossy).collect();
+    groups.join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_twelve_groups_of_four() {
+        let text = fingerprint(b"");
+        // printf '' | openssl dgst -sha256 -binary | head -c 30 | base32
+        assert_eq!(text, "4OYM:IQUY:7QOB:JGX3:6TEJ:S35Z:EQT2:4QPE:MSNZ:GTFE:SWMR:W6CS");
+    }
 }

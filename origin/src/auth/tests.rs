@@ -19,6 +19,8 @@ fn bearer(token: &str) -> HeaderMap {
     headers(&[&format!("Bearer {token}")])
 }
 
+const PROXY: Service = Service::DependencyProxy;
+
 struct Cell {
     _folder: tempfile::TempDir,
     db: Db,
@@ -50,7 +52,7 @@ async fn a_jwt_stands_for_the_user_who_logged_in() {
     let cell = cell(1).await;
     let token = user_with_token(&cell).await;
     let ann = cell.auth.log_in(&basic(token.expose())).await.unwrap();
-    let issued = cell.auth.issue(&ann, Vec::new()).unwrap();
+    let issued = cell.auth.issue(PROXY, Some(&ann), Vec::new()).unwrap();
     assert_eq!(cell.auth.identify(&bearer(issued.token.expose())).await.unwrap(), ann);
     assert_eq!(cell.auth.identify(&basic(token.expose())).await.unwrap(), ann);
 }
@@ -72,16 +74,42 @@ async fn a_wrong_password_and_a_foreign_token_are_told_apart() {
 async fn a_jwt_of_another_cell_is_as_if_there_were_none() {
     let (here, there) = (cell(1).await, cell(2).await);
     let identity = Identity { user: UserId(1), username: "ann".into() };
-    let issued = there.auth.issue(&identity, Vec::new()).unwrap();
+    let issued = there.auth.issue(PROXY, Some(&identity), Vec::new()).unwrap();
     let seen = here.auth.identify(&bearer(issued.token.expose())).await;
     assert!(matches!(seen, Err(Error::Unauthenticated)));
+}
+
+#[tokio::test]
+async fn a_token_for_the_container_registry_opens_nothing_here() {
+    let cell = cell(1).await;
+    let identity = Identity { user: UserId(1), username: "ann".into() };
+    let issued = cell.auth.issue(Service::ContainerRegistry, Some(&identity), Vec::new()).unwrap();
+    let seen = cell.auth.identify(&bearer(issued.token.expose())).await;
+    assert!(matches!(seen, Err(Error::Unauthenticated)));
+}
+
+#[tokio::test]
+async fn where_anybody_may_ask_only_a_wrong_password_of_this_cell_is_refused() {
+    let cell = cell(1).await;
+    let token = user_with_token(&cell).await;
+    let elsewhere = personal::mint(2, UserId(1)).unwrap();
+    let known = cell.auth.log_in_or_not(&basic(token.expose())).await.unwrap();
+    assert_eq!(known.map(|identity| identity.username).as_deref(), Some("ann"));
+    for nobody in [HeaderMap::new(), basic(elsewhere.expose())] {
+        assert_eq!(cell.auth.log_in_or_not(&nobody).await.unwrap(), None);
+    }
+    let unknown_here = personal::mint(1, UserId(1)).unwrap();
+    for wrong in [basic("hunter2"), basic(unknown_here.expose()), bearer(token.expose())] {
+        let seen = cell.auth.log_in_or_not(&wrong).await;
+        assert!(matches!(seen, Err(Error::WrongCredential)));
+    }
 }
 
 #[tokio::test]
 async fn a_forged_jwt_is_as_if_there_were_none() {
     let cell = cell(1).await;
     let identity = Identity { user: UserId(1), username: "ann".into() };
-    let good = cell.auth.issue(&identity, Vec::new()).unwrap();
+    let good = cell.auth.issue(PROXY, Some(&identity), Vec::new()).unwrap();
     let (head, signature) = good.token.expose().rsplit_once('.').unwrap();
     let unsigned = "eyJhbGciOiJub25lIn0.eyJ1c2VyX2lkIjoxfQ.";
     let stripped = format!("{head}.");

@@ -1,6 +1,12 @@
 //! Groups, their members, and who may see what.
 
+use oci::RepositoryName;
+
 use super::{Db, DbError, exists_as, now_millis};
+
+pub use rights::{Role, Visibility};
+
+mod rights;
 
 /// A group's key in this Cell's database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,9 +23,14 @@ pub struct Access {
     pub group: GroupId,
     /// Whether the group's dependency proxy is switched on.
     pub enabled: bool,
-    /// Whether the user is a member of the group or of one above it.
-    pub member: bool,
+    /// Who sees the group's part of the container registry.
+    pub visibility: Visibility,
+    /// The user's highest role in the group and those above it. `None`: no member of any.
+    pub role: Option<Role>,
 }
+
+/// A group on the way down to a path: id, path, enabled, visibility, and the user's role there.
+type Step = (i64, String, i64, String, Option<String>);
 
 impl Db {
     /// The group at `path` as `user` stands to it. `None`: there is no such group.
@@ -27,50 +38,85 @@ impl Db {
     /// # Errors
     /// The database fails.
     pub async fn access(&self, path: &str, user: UserId) -> Result<Option<Access>, DbError> {
-        const SQL: &str = "
-            WITH RECURSIVE lineage (id, parent_id) AS (
-                SELECT id, parent_id FROM groups WHERE path = $1
-                UNION ALL
-                SELECT g.id, g.parent_id FROM groups g JOIN lineage l ON g.id = l.parent_id
-            )
-            SELECT g.id, g.enabled,
-                (SELECT COUNT(*) FROM members
-                 WHERE user_id = $2 AND group_id IN (SELECT id FROM lineage))
-            FROM groups g WHERE g.path = $1";
-        let row: Option<(i64, i64, i64)> = sqlx::query_as(SQL)
-            .bind(path.to_lowercase())
-            .bind(user.0)
-            .fetch_optional(&self.pool)
-            .await?;
-        Ok(row.map(|(id, enabled, memberships)| Access {
-            group: GroupId(id),
-            enabled: enabled != 0,
-            member: memberships > 0,
-        }))
+        let path = path.to_lowercase();
+        let steps = self.way_to(&path, Some(user)).await?;
+        if steps.last().is_some_and(|(_, deepest, ..)| *deepest == path) {
+            standing(&steps)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The group a repository belongs to, the deepest whose path begins the repository's, as `user`
+    /// or anybody stands to it. `None`: no group begins it.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn access_to_repository(
+        &self,
+        name: &RepositoryName,
+        user: Option<UserId>,
+    ) -> Result<Option<Access>, DbError> {
+        standing(&self.way_to(name.as_str(), user).await?)
+    }
+
+    /// All groups at `path` and above it, topmost first.
+    async fn way_to(&self, path: &str, user: Option<UserId>) -> Result<Vec<Step>, DbError> {
+        let paths: Vec<_> = beginnings(path).collect();
+        let places: Vec<_> = (2..).take(paths.len()).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT g.id, g.path, g.enabled, g.visibility, m.role FROM groups g
+             LEFT JOIN members m ON m.group_id = g.id AND m.user_id = $1
+             WHERE g.path IN ({}) ORDER BY LENGTH(g.path)",
+            places.join(", ")
+        );
+        // Only the number of places varies.
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(user.map(|user| user.0));
+        let query = paths.into_iter().fold(query, |query, path| query.bind(path.to_owned()));
+        Ok(query.fetch_all(&self.pool).await?)
     }
 
     /// Makes a group; the group above it must be there.
     ///
     /// # Errors
     /// [`DbError::Exists`], no group above, or the database fails.
-    pub async fn create_group(&self, path: &str) -> Result<GroupId, DbError> {
+    pub async fn create_group(
+        &self,
+        path: &str,
+        visibility: Visibility,
+    ) -> Result<GroupId, DbError> {
         let path = path.to_lowercase();
         let parent = match path.rsplit_once('/') {
             Some((above, _)) => Some(self.group_id(above).await?.0),
             None => None,
         };
         const SQL: &str = "
-            INSERT INTO groups (id, path, parent_id, enabled, created_at)
-            SELECT COALESCE(MAX(id), 0) + 1, $1, $2, 1, $3 FROM groups
+            INSERT INTO groups (id, path, parent_id, enabled, visibility, created_at)
+            SELECT COALESCE(MAX(id), 0) + 1, $1, $2, 1, $3, $4 FROM groups
             RETURNING id";
         let (id,): (i64,) = sqlx::query_as(SQL)
             .bind(&path)
             .bind(parent)
+            .bind(visibility.as_str())
             .bind(now_millis())
             .fetch_one(&self.pool)
             .await
             .map_err(exists_as(&path))?;
         Ok(GroupId(id))
+    }
+
+    /// Changes who sees a group.
+    ///
+    /// # Errors
+    /// No such group, or the database fails.
+    pub async fn set_visibility(&self, path: &str, to: Visibility) -> Result<(), DbError> {
+        let group = self.group_id(path).await?;
+        sqlx::query("UPDATE groups SET visibility = $1 WHERE id = $2")
+            .bind(to.as_str())
+            .bind(group.0)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     /// Makes a user.
@@ -91,18 +137,19 @@ impl Db {
         Ok(UserId(id))
     }
 
-    /// Makes `user` a member of the group at `path`; once is enough.
+    /// Makes `user` a member of the group at `path`; one who is a member already gets this role.
     ///
     /// # Errors
     /// No such group, or the database fails.
-    pub async fn add_member(&self, path: &str, user: UserId) -> Result<(), DbError> {
+    pub async fn add_member(&self, path: &str, user: UserId, role: Role) -> Result<(), DbError> {
         let group = self.group_id(path).await?;
         sqlx::query(
-            "INSERT INTO members (group_id, user_id, created_at) VALUES ($1, $2, $3)
-             ON CONFLICT DO NOTHING",
+            "INSERT INTO members (group_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (group_id, user_id) DO UPDATE SET role = excluded.role",
         )
         .bind(group.0)
         .bind(user.0)
+        .bind(role.as_str())
         .bind(now_millis())
         .execute(&self.pool)
         .await?;
@@ -128,4 +175,20 @@ impl Db {
             .await?;
         Ok(GroupId(id))
     }
+}
+
+/// `a/b/c` begins with `a`, `a/b` and itself.
+fn beginnings(path: &str) -> impl Iterator<Item = &str> {
+    let above = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+    above.chain([path])
+}
+
+/// The deepest group decides, and a role in any on the way to it counts.
+fn standing(steps: &[Step]) -> Result<Option<Access>, DbError> {
+    let roles: Result<Vec<_>, _> =
+        steps.iter().filter_map(|(.., role)| role.as_deref()).map(Role::read).collect();
+    let role = roles?.into_iter().max();
+    let Some((id, _, enabled, visibility, _)) = steps.last() else { return Ok(None) };
+    let visibility = Visibility::read(visibility)?;
+    Ok(Some(Access { group: GroupId(*id), enabled: *enabled != 0, visibility, role }))
 }

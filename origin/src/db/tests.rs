@@ -1,18 +1,29 @@
 use oci::{Digest, RepositoryName, Tag};
 
-use super::groups::GroupId;
+use super::groups::{GroupId, Role, UserId, Visibility};
 use super::manifests::StoredManifest;
 use super::*;
 use crate::config::Secret;
 
 /// A migrated database in a folder that goes with the guard.
 pub(crate) async fn database() -> (tempfile::TempDir, Db) {
+    let (folder, db) = new_database().await;
+    db.migrate().await.unwrap();
+    (folder, db)
+}
+
+/// A database as the program that knew this many migrations left it.
+async fn database_at(version: i64) -> (tempfile::TempDir, Db) {
+    let (folder, db) = new_database().await;
+    MIGRATIONS.run_to(version, &db.pool).await.unwrap();
+    (folder, db)
+}
+
+async fn new_database() -> (tempfile::TempDir, Db) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("origin.db").display());
     let config = config::Database { url: Secret::new(url), max_connections: 4 };
-    let db = Db::open(&config).await.unwrap();
-    db.migrate().await.unwrap();
-    (folder, db)
+    (folder, Db::open(&config).await.unwrap())
 }
 
 fn image() -> RepositoryName {
@@ -28,13 +39,14 @@ fn manifest(bytes: &[u8]) -> StoredManifest {
 async fn members_of_a_group_are_members_of_the_groups_below_it() {
     let (_folder, db) = database().await;
     for path in ["acme", "acme/team", "globex"] {
-        db.create_group(path).await.unwrap();
+        db.create_group(path, Visibility::Private).await.unwrap();
     }
     let user = db.create_user("ann").await.unwrap();
-    db.add_member("acme", user).await.unwrap();
-    db.add_member("acme", user).await.unwrap();
+    db.add_member("acme", user, Role::Guest).await.unwrap();
+    db.add_member("acme", user, Role::Guest).await.unwrap();
     for (path, member) in [("acme", true), ("ACME/Team", true), ("globex", false)] {
-        assert_eq!(db.access(path, user).await.unwrap().unwrap().member, member, "{path}");
+        let role = db.access(path, user).await.unwrap().unwrap().role;
+        assert_eq!(role.is_some(), member, "{path}");
     }
     assert_eq!(db.access("acme/nobody", user).await.unwrap(), None);
 }
@@ -42,20 +54,96 @@ async fn members_of_a_group_are_members_of_the_groups_below_it() {
 #[tokio::test]
 async fn a_member_of_a_subgroup_is_no_member_of_the_group_above() {
     let (_folder, db) = database().await;
-    db.create_group("acme").await.unwrap();
-    db.create_group("acme/team").await.unwrap();
+    db.create_group("acme", Visibility::Private).await.unwrap();
+    db.create_group("acme/team", Visibility::Private).await.unwrap();
     let user = db.create_user("tim").await.unwrap();
-    db.add_member("acme/team", user).await.unwrap();
-    assert!(db.access("acme/team", user).await.unwrap().unwrap().member);
-    assert!(!db.access("acme", user).await.unwrap().unwrap().member);
+    db.add_member("acme/team", user, Role::Guest).await.unwrap();
+    assert!(db.access("acme/team", user).await.unwrap().unwrap().role.is_some());
+    assert!(db.access("acme", user).await.unwrap().unwrap().role.is_none());
+}
+
+/// The path of the group a repository belongs to, who sees it, and the user's role there.
+async fn owner_of(
+    db: &Db,
+    name: &str,
+    user: Option<UserId>,
+) -> Option<(String, Visibility, Option<Role>)> {
+    let access = db.access_to_repository(&name.parse().unwrap(), user).await.unwrap()?;
+    let (path,): (String,) = sqlx::query_as("SELECT path FROM groups WHERE id = $1")
+        .bind(access.group.0)
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+    Some((path, access.visibility, access.role))
+}
+
+#[tokio::test]
+async fn a_repository_belongs_to_the_deepest_group_that_begins_its_path() {
+    let (_folder, db) = database().await;
+    for path in ["acme", "acme/team", "acme/team/tools"] {
+        db.create_group(path, Visibility::Private).await.unwrap();
+    }
+    for (repository, owner) in [
+        ("acme/app", Some("acme")),
+        ("acme/team", Some("acme/team")),
+        ("acme/team/app", Some("acme/team")),
+        ("acme/team/app/nested", Some("acme/team")),
+        ("acme/teams/app", Some("acme")),
+        ("acme2/app", None),
+        ("nobody/acme", None),
+    ] {
+        let found = owner_of(&db, repository, None).await.map(|(path, ..)| path);
+        assert_eq!(found.as_deref(), owner, "{repository}");
+    }
+}
+
+#[tokio::test]
+async fn the_highest_role_on_the_way_counts_and_only_the_deepest_groups_visibility() {
+    let (_folder, db) = database().await;
+    db.create_group("acme", Visibility::Private).await.unwrap();
+    db.create_group("acme/oss", Visibility::Public).await.unwrap();
+    let user = db.create_user("ann").await.unwrap();
+    db.add_member("acme", user, Role::Maintainer).await.unwrap();
+    db.add_member("acme/oss", user, Role::Guest).await.unwrap();
+    let seen = async |name, user| {
+        let (_, visibility, role) = owner_of(&db, name, user).await.unwrap();
+        (visibility, role)
+    };
+    let maintains = Some(Role::Maintainer);
+    assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Public, maintains));
+    assert_eq!(seen("acme/oss/app", None).await, (Visibility::Public, None));
+    assert_eq!(seen("acme/app", Some(user)).await, (Visibility::Private, maintains));
+
+    db.add_member("acme", user, Role::Reporter).await.unwrap();
+    db.set_visibility("acme/oss", Visibility::Private).await.unwrap();
+    let reports = Some(Role::Reporter);
+    assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Private, reports));
+    assert!(db.set_visibility("nobody", Visibility::Public).await.is_err());
+}
+
+#[tokio::test]
+async fn members_of_a_database_of_before_are_guests_of_private_groups() {
+    let (_folder, db) = database_at(1).await;
+    for sql in [
+        "INSERT INTO groups VALUES (1, 'acme', NULL, 1, 0)",
+        "INSERT INTO users VALUES (1, 'ann', 0)",
+        "INSERT INTO members VALUES (1, 1, 0)",
+    ] {
+        sqlx::query(sql).execute(&db.pool).await.unwrap();
+    }
+    db.migrate().await.unwrap();
+    let access = db.access("acme", UserId(1)).await.unwrap().unwrap();
+    assert_eq!((access.role, access.visibility), (Some(Role::Guest), Visibility::Private));
 }
 
 #[tokio::test]
 async fn a_group_needs_the_group_above_it_and_a_free_path() {
     let (_folder, db) = database().await;
-    assert!(db.create_group("acme/team").await.is_err());
-    db.create_group("acme").await.unwrap();
-    assert!(matches!(db.create_group("Acme").await, Err(DbError::Exists(path)) if path == "acme"));
+    assert!(db.create_group("acme/team", Visibility::Private).await.is_err());
+    db.create_group("acme", Visibility::Private).await.unwrap();
+    assert!(
+        matches!(db.create_group("Acme", Visibility::Private).await, Err(DbError::Exists(path)) if path == "acme")
+    );
 }
 
 #[tokio::test]
@@ -88,8 +176,8 @@ async fn expired_and_revoked_tokens_are_nobodys() {
 #[tokio::test]
 async fn a_blob_is_visible_to_the_groups_it_was_committed_for() {
     let (_folder, db) = database().await;
-    let acme = db.create_group("acme").await.unwrap();
-    let globex = db.create_group("globex").await.unwrap();
+    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    let globex = db.create_group("globex", Visibility::Private).await.unwrap();
     let digest = Digest::of(b"layer");
     db.commit_blob(&digest, 5, &[acme]).await.unwrap();
     assert_eq!(db.linked_blob(acme, &digest).await.unwrap(), Some(5));
@@ -102,7 +190,7 @@ async fn a_blob_is_visible_to_the_groups_it_was_committed_for() {
 #[tokio::test]
 async fn a_tag_moves_and_its_old_manifest_stays_by_digest() {
     let (_folder, db) = database().await;
-    let acme = db.create_group("acme").await.unwrap();
+    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
     let tag: Tag = "latest".parse().unwrap();
     let (old, new) = (manifest(b"old"), manifest(b"newer"));
     db.commit_manifest(acme, &image(), Some(&tag), &old).await.unwrap();
@@ -114,7 +202,7 @@ async fn a_tag_moves_and_its_old_manifest_stays_by_digest() {
 #[tokio::test]
 async fn a_manifest_is_invisible_to_other_groups_and_images() {
     let (_folder, db) = database().await;
-    let acme = db.create_group("acme").await.unwrap();
+    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
     let stored = manifest(b"manifest");
     db.commit_manifest(acme, &image(), None, &stored).await.unwrap();
     let other: RepositoryName = "library/nginx".parse().unwrap();

@@ -11,8 +11,12 @@ use oci::scope::{Scope, parse_scopes};
 use serde::Serialize;
 
 use crate::App;
-use crate::auth::{AccessEntry, Issued, SERVICE};
+use crate::auth::{AccessEntry, Identity, Issued, Service};
 use crate::error::Error;
+use crate::policy;
+
+/// Repositories one token may speak of; each costs a question to the database.
+const MAX_SCOPES: usize = 100;
 
 /// The answer; `access_token` is what OAuth2 clients read, and the two are the same.
 #[derive(Serialize)]
@@ -44,31 +48,66 @@ pub(super) async fn jwks(State(app): State<Arc<App>>) -> Json<serde_json::Value>
 }
 
 async fn grant(app: &App, query: &str, headers: &HeaderMap) -> Result<Response, Error> {
-    if let Some(other) = query::values(query, "service").find(|service| service != SERVICE) {
-        return Err(Error::UnknownService(other.into_owned()));
-    }
-    let identity = app.auth.log_in(headers).await?;
+    let service = service_of(query)?;
     let asked: Vec<_> = query::values(query, "scope").collect();
-    let access = pulls(parse_scopes(asked.iter().map(AsRef::as_ref)));
-    let issued = app.auth.issue(&identity, access)?;
+    let scopes = parse_scopes(asked.iter().map(AsRef::as_ref));
+    if scopes.len() > MAX_SCOPES {
+        return Err(Error::TooManyScopes(MAX_SCOPES));
+    }
+    let repositories = scopes.into_iter().filter(Scope::is_repository);
+    let (identity, access) = match service {
+        Service::DependencyProxy => (Some(app.auth.log_in(headers).await?), pulls(repositories)),
+        Service::ContainerRegistry => {
+            let identity = app.auth.log_in_or_not(headers).await?;
+            let access = allowed(app, identity.as_ref(), repositories).await?;
+            (identity, access)
+        }
+    };
+    let issued = app.auth.issue(service, identity.as_ref(), access)?;
     let mut response = Json(answer_of(&issued)).into_response();
     let no_store = axum::http::HeaderValue::from_static("no-store");
     response.headers_mut().insert("cache-control", no_store);
     Ok(response)
 }
 
+/// Named once, or repeated alike; the dependency proxy where none is.
+fn service_of(query: &str) -> Result<Service, Error> {
+    let mut service = None;
+    for name in query::values(query, "service") {
+        match Service::named(&name) {
+            Some(known) if service.is_none_or(|before| before == known) => service = Some(known),
+            _ => return Err(Error::UnknownService(name.into_owned())),
+        }
+    }
+    Ok(service.unwrap_or(Service::DependencyProxy))
+}
+
 /// What is asked is noted, not granted: membership is checked at every pull, so that it ends at
 /// once where it ends.
-fn pulls(scopes: Vec<Scope>) -> Vec<AccessEntry> {
-    let repositories = scopes.into_iter().filter(Scope::is_repository);
+fn pulls(repositories: impl Iterator<Item = Scope>) -> Vec<AccessEntry> {
     repositories
         .filter(|scope| scope.actions.iter().any(|action| action == "pull"))
-        .map(|scope| AccessEntry {
-            resource_type: scope.resource_type,
-            name: scope.name,
-            actions: vec!["pull".to_owned()],
-        })
+        .map(|scope| AccessEntry::repository(scope.name, vec!["pull".to_owned()]))
         .collect()
+}
+
+/// What is granted, and nothing of what is not: the registry asks nobody else.
+async fn allowed(
+    app: &App,
+    identity: Option<&Identity>,
+    repositories: impl Iterator<Item = Scope>,
+) -> Result<Vec<AccessEntry>, Error> {
+    let user = identity.map(|identity| identity.user);
+    let mut entries = Vec::new();
+    for scope in repositories {
+        let Ok(name) = scope.name.parse() else { continue };
+        let access = app.db.access_to_repository(&name, user).await?;
+        let actions = policy::allowed(access, &scope.actions);
+        if !actions.is_empty() {
+            entries.push(AccessEntry::repository(scope.name, actions));
+        }
+    }
+    Ok(entries)
 }
 
 fn answer_of(issued: &Issued) -> TokenAnswer<'_> {
