@@ -14,6 +14,7 @@ _list:
 demo *args: wasm
     cargo build --locked --release --package origin --package topology
     cargo build --locked --release --package e2e --no-default-features --bin demo
+    @sh .ci/need docker-registry docker-registry "the cells' container registries"
     ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" exec "{{ target }}/release/demo" "$@"
 
 # Run every test: pure ones, the compiled filter, real Envoy, registry and clients
@@ -65,4 +66,4 @@ fmt:
 [private]
 test-tools:
     @sh .ci/need skopeo skopeo "a real docker client for the tests"
-    @sh .ci/need docker-registry docker-registry "a real upstream registry for the tests"
+    @sh .ci/need docker-registry docker-registry "real registries for the tests, upstream and the cells'"

@@ -1,11 +1,13 @@
-//! A real CNCF distribution registry (Debian's `docker-registry`), in a folder of its own.
+//! A real CNCF distribution registry (Debian's `docker-registry`): an upstream in a folder of its
+//! own, or a cell's.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use oci::Digest;
 use reqwest::{Client, Response};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::image::Image;
@@ -39,12 +41,8 @@ impl Distribution {
     /// # Errors
     /// It does not start.
     pub async fn resume(&mut self) -> Result<()> {
-        let config = write_config(self.folder.path(), self.port)?;
-        let program = program::system("docker-registry")?;
-        let arguments = ["serve", config.as_str()];
-        let mut process =
-            Process::start("docker-registry", &program, &arguments, self.folder.path())?;
-        process.ready(&format!("{}/v2/", self.url())).await?;
+        let folder = self.folder.path();
+        let process = serve("docker-registry", folder, folder, self.port, None).await?;
         self.process = Some(process);
         Ok(())
     }
@@ -96,14 +94,55 @@ async fn created(response: Response) -> Result<()> {
     Ok(())
 }
 
-fn write_config(folder: &Path, port: u16) -> Result<String> {
-    let data = folder.join("data");
-    let text = format!(
-        "version: 0.1\nlog: {{level: warn}}\nhttp: {{addr: 127.0.0.1:{port}}}\n\
-         storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n",
-        data.display()
-    );
-    let path = folder.join("config.yml");
-    fs::write(&path, text)?;
-    Ok(path.display().to_string())
+/// Whose tokens a registry accepts (distribution's `auth.token`).
+#[derive(Debug, Clone)]
+pub struct TokenAuth {
+    /// Where clients are sent for one.
+    pub realm: String,
+    /// The tokens' `iss`.
+    pub issuer: String,
+    /// The file with the certificate of the key that signs them.
+    pub certificate: PathBuf,
+}
+
+/// Starts a registry that keeps everything in `home` and logs into `logs`, and waits for it.
+///
+/// # Errors
+/// It is not installed or does not start.
+pub async fn serve(
+    name: &str,
+    home: &Path,
+    logs: &Path,
+    port: u16,
+    auth: Option<&TokenAuth>,
+) -> Result<Process> {
+    let path = home.join("config.yml");
+    // YAML is a superset of JSON.
+    fs::write(&path, configuration(home, port, auth).to_string())?;
+    let arguments = ["serve", &path.display().to_string()];
+    let mut process = Process::start(name, &program::system("docker-registry")?, &arguments, logs)?;
+    let answer = if auth.is_some() { 401 } else { 200 };
+    process.answers(&format!("http://127.0.0.1:{port}/v2/"), answer).await?;
+    Ok(process)
+}
+
+/// Without `http.secret`, which replicas would have to share, it makes a random one.
+fn configuration(home: &Path, port: u16, auth: Option<&TokenAuth>) -> Value {
+    let auth = auth.map(|TokenAuth { realm, issuer, certificate }| {
+        json!({"token": {
+            "realm": realm, "service": "container_registry", "issuer": issuer,
+            "rootcertbundle": certificate,
+        }})
+    });
+    json!({
+        "version": 0.1,
+        "log": {"level": "warn", "accesslog": {"disabled": true}},
+        // Behind the edge it does not know its own name: uploads go on where they began.
+        "http": {"addr": format!("127.0.0.1:{port}"), "relativeurls": auth.is_some()},
+        "storage": {
+            "filesystem": {"rootdirectory": home.join("data")},
+            "delete": {"enabled": true},
+        },
+        "auth": auth,
+    })
 }

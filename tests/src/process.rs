@@ -86,11 +86,19 @@ impl Process {
     /// # Errors
     /// The program ends first, or a minute passes; its last lines are told.
     pub async fn ready(&mut self, url: &str) -> Result<()> {
+        self.answers(url, 200).await
+    }
+
+    /// Waits until `url` answers with this status.
+    ///
+    /// # Errors
+    /// The program ends first, or a minute passes; its last lines are told.
+    pub async fn answers(&mut self, url: &str, status: u16) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
         let client = reqwest::Client::builder().no_proxy().build()?;
         loop {
             let answer = client.get(url).timeout(Duration::from_secs(2)).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
+            if answer.is_ok_and(|answer| answer.status() == status) {
                 return Ok(());
             }
             if let Some(status) = self.ended()? {

@@ -1,4 +1,5 @@
-//! The whole edge in real processes: Envoy with the filter, the Topology Service, two cells.
+//! The whole edge in real processes: Envoy with the filter, the Topology Service, two cells, each
+//! with its origin and its container registry.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -7,19 +8,25 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
+use crate::distribution::{self, TokenAuth};
 use crate::process::{Process, free_port, is_free};
 use crate::program;
 
 mod config;
+mod edge;
 mod seed;
+mod settings;
 
 pub use seed::GROUPS;
+pub use settings::{RegistryDesign, Settings, TopologyAddress};
 
 /// Where everything listens, on loopback.
 #[derive(Debug, Clone, Copy)]
 pub struct Ports {
     /// The edge's web host.
     pub edge: u16,
+    /// The edge's registry host.
+    pub registry_edge: u16,
     /// Envoy's admin interface.
     pub admin: u16,
     /// The Topology Service's REST API.
@@ -28,16 +35,20 @@ pub struct Ports {
     pub topology_grpc: u16,
     /// The origins of `cell-1` and `cell-2`.
     pub origins: [u16; 2],
+    /// The container registries of `cell-1` and `cell-2`.
+    pub registries: [u16; 2],
 }
 
 impl Ports {
     /// The ports the README names.
     pub const DEMO: Self = Self {
         edge: 8080,
+        registry_edge: 5000,
         admin: 9901,
         topology: 9096,
         topology_grpc: 9095,
         origins: [8101, 8102],
+        registries: [5101, 5102],
     };
 
     /// Ports nobody uses now.
@@ -47,35 +58,29 @@ impl Ports {
     pub fn free() -> Result<Self> {
         Ok(Self {
             edge: free_port()?,
+            registry_edge: free_port()?,
             admin: free_port()?,
             topology: free_port()?,
             topology_grpc: free_port()?,
             origins: [free_port()?, free_port()?],
+            registries: [free_port()?, free_port()?],
         })
     }
 
-    fn all(&self) -> [(&'static str, u16); 6] {
-        let [first, second] = self.origins;
+    fn all(&self) -> [(&'static str, u16); 9] {
+        let ([first, second], [first_registry, second_registry]) = (self.origins, self.registries);
         [
             ("the edge", self.edge),
+            ("the edge's registry host", self.registry_edge),
             ("Envoy's admin", self.admin),
             ("the Topology Service", self.topology),
             ("the Topology Service's gRPC", self.topology_grpc),
             ("the origin of cell-1", first),
             ("the origin of cell-2", second),
+            ("the container registry of cell-1", first_registry),
+            ("the container registry of cell-2", second_registry),
         ]
     }
-}
-
-/// What a stack is started with.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Where it listens.
-    pub ports: Ports,
-    /// Where all its state lives; made where missing.
-    pub folder: PathBuf,
-    /// The registry that is cached; Docker Hub where there is none.
-    pub upstream: Option<String>,
 }
 
 /// A group, its cell, and a login that may pull through it: an entry of `demo.json`.
@@ -91,6 +96,8 @@ pub struct Group {
     pub password: String,
     /// What an image's name is put behind.
     pub image_prefix: String,
+    /// What an image's name in the container registry is put behind.
+    pub registry_prefix: String,
 }
 
 /// A running edge.
@@ -104,6 +111,7 @@ pub struct Stack {
     envoy: Process,
     topology: Process,
     origins: Vec<Process>,
+    registries: Vec<Process>,
 }
 
 impl Stack {
@@ -122,7 +130,7 @@ impl Stack {
         make_private(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let folder = folder.canonicalize()?;
         config::write(settings, &folder)?;
-        let groups = seed::seed(&folder, ports.edge)?;
+        let groups = seed::seed(&folder, ports)?;
         let mut topology = start_topology(ports, &folder)?;
         topology.ready(&format!("http://127.0.0.1:{}/health/ready", ports.topology)).await?;
         let mut origins = Vec::new();
@@ -131,15 +139,39 @@ impl Stack {
             origin.ready(&format!("http://127.0.0.1:{port}/-/readiness")).await?;
             origins.push(origin);
         }
+        let mut registries = Vec::new();
+        for (cell, port) in (1..).zip(ports.registries) {
+            registries.push(start_registry(cell, port, ports, &folder).await?);
+        }
         let mut envoy = start_envoy(&folder)?;
         envoy.ready(&format!("http://127.0.0.1:{}/ready", ports.admin)).await?;
-        Ok(Self { ports: *ports, groups, folder, envoy, topology, origins })
+        Ok(Self { ports: *ports, groups, folder, envoy, topology, origins, registries })
     }
 
     /// The edge's root URL.
     #[must_use]
     pub fn edge(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.edge)
+    }
+
+    /// The root URL of the edge's registry host.
+    #[must_use]
+    pub fn registry_edge(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.registry_edge)
+    }
+
+    /// Where the repositories of a cell's container registry lie.
+    #[must_use]
+    pub fn repositories(&self, cell: usize) -> PathBuf {
+        registry_home(&self.folder, cell).join("data/docker/registry/v2/repositories")
+    }
+
+    /// Runs a command of a cell's origin, as its operator would, and gives what it printed.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn operate(&self, cell: usize, arguments: &[&str]) -> Result<String> {
+        seed::run(&self.folder, cell, arguments)
     }
 
     /// The group at this path.
@@ -165,7 +197,8 @@ impl Stack {
     /// Everything any of the processes printed or logged so far.
     #[must_use]
     pub fn logs(&self) -> String {
-        let processes = self.origins.iter().chain([&self.envoy, &self.topology]);
+        let cells = self.origins.iter().chain(&self.registries);
+        let processes = cells.chain([&self.envoy, &self.topology]);
         processes.map(Process::log).chain([self.access_log()]).collect()
     }
 
@@ -174,8 +207,8 @@ impl Stack {
     /// # Errors
     /// The system cannot tell.
     pub fn casualty(&mut self) -> Result<Option<String>> {
-        let processes = self.origins.iter_mut().chain([&mut self.envoy, &mut self.topology]);
-        for process in processes {
+        let cells = self.origins.iter_mut().chain(&mut self.registries);
+        for process in cells.chain([&mut self.envoy, &mut self.topology]) {
             if let Some(status) = process.ended()? {
                 let (name, log) = (process.name(), process.log());
                 return Ok(Some(format!("{name} ended ({status}):\n{log}")));
@@ -202,6 +235,25 @@ fn start_origin(cell: usize, folder: &Path) -> Result<Process> {
     let config = config::origin_file(folder, cell).display().to_string();
     let name = format!("origin-{cell}");
     Process::start(&name, &program::own("origin")?, &["serve", "--config", &config], folder)
+}
+
+fn registry_home(folder: &Path, cell: usize) -> PathBuf {
+    folder.join(format!("cell-{cell}/registry"))
+}
+
+/// It trusts the tokens of its own cell's origin and of nobody else.
+async fn start_registry(cell: usize, port: u16, ports: &Ports, folder: &Path) -> Result<Process> {
+    let home = registry_home(folder, cell);
+    make_private(&home)?;
+    let certificate = home.join("certificate.pem");
+    fs::write(&certificate, seed::run(folder, cell, &["registry-certificate"])?)?;
+    let auth = TokenAuth {
+        realm: format!("http://127.0.0.1:{}/jwt/auth", ports.edge),
+        issuer: format!("cell-{cell}"),
+        certificate,
+    };
+    let name = format!("registry-{cell}");
+    distribution::serve(&name, &home, folder, port, Some(&auth)).await
 }
 
 fn start_envoy(folder: &Path) -> Result<Process> {

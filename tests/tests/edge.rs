@@ -23,9 +23,8 @@ impl Edge {
     async fn start() -> Self {
         let (folder, upstream) = (TempDir::new().unwrap(), Distribution::start().await.unwrap());
         let settings = Settings {
-            ports: Ports::free().unwrap(),
-            folder: folder.path().join("state"),
             upstream: Some(upstream.url()),
+            ..Settings::new(Ports::free().unwrap(), folder.path().join("state"))
         };
         let stack = Stack::start(&settings).await.unwrap();
         Self { folder, upstream, stack }
@@ -221,8 +220,7 @@ async fn a_port_in_use_is_named_before_anything_starts() {
     let folder = TempDir::new().unwrap();
     let (state, ports) = (folder.path().join("state"), Ports::free().unwrap());
     let _taken = std::net::TcpListener::bind(("127.0.0.1", ports.topology)).unwrap();
-    let settings = Settings { ports, folder: state.clone(), upstream: None };
-    let error = Stack::start(&settings).await.unwrap_err().to_string();
+    let error = Stack::start(&Settings::new(ports, state.clone())).await.unwrap_err().to_string();
     assert!(error.contains(&ports.topology.to_string()), "{error}");
     assert!(error.contains("the Topology Service"), "{error}");
     assert!(!state.exists(), "nothing was started or written");

@@ -70,7 +70,7 @@ impl Edge {
     async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let state = folder.path().join("state");
-        let settings = Settings { ports: Ports::free().unwrap(), folder: state, upstream: None };
+        let settings = Settings::new(Ports::free().unwrap(), state);
         Self { stack: Stack::start(&settings).await.unwrap(), folder }
     }
 

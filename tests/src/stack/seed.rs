@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use origin::db::groups::Role;
 
-use super::{Group, config};
+use super::{Group, Ports, config};
 use crate::program;
 
 /// A group that every stack has.
@@ -17,37 +18,46 @@ pub struct Seed {
     pub cell: usize,
     /// Its one member.
     pub username: &'static str,
+    /// What the member may do.
+    pub role: Role,
+    /// Whether anybody may pull from its part of the container registry.
+    pub public: bool,
 }
 
-/// Two companies in two cells; `tim` sees the team's group and not the company's.
-pub const GROUPS: [Seed; 3] = [
-    Seed { path: "acme", cell: 1, username: "alice" },
-    Seed { path: "globex", cell: 2, username: "hank" },
-    Seed { path: "acme/team", cell: 1, username: "tim" },
+/// Two companies in two cells; `tim` sees the team's group and not the company's, and everybody
+/// sees the images of `acme/oss`.
+pub const GROUPS: [Seed; 4] = [
+    Seed { path: "acme", cell: 1, username: "alice", role: Role::Maintainer, public: false },
+    Seed { path: "globex", cell: 2, username: "hank", role: Role::Maintainer, public: false },
+    Seed { path: "acme/team", cell: 1, username: "tim", role: Role::Developer, public: false },
+    Seed { path: "acme/oss", cell: 1, username: "olga", role: Role::Developer, public: true },
 ];
 
 /// What is there stays; each start makes new tokens, as old ones are known by their hash only.
-pub(super) fn seed(folder: &Path, edge: u16) -> Result<Vec<Group>> {
-    GROUPS.iter().map(|seed| make(seed, folder, edge)).collect()
+pub(super) fn seed(folder: &Path, ports: &Ports) -> Result<Vec<Group>> {
+    GROUPS.iter().map(|seed| make(seed, folder, ports)).collect()
 }
 
-fn make(seed: &Seed, folder: &Path, edge: u16) -> Result<Group> {
-    let Seed { path, cell, username } = *seed;
+fn make(seed: &Seed, folder: &Path, ports: &Ports) -> Result<Group> {
+    let Seed { path, cell, username, role, public } = *seed;
     let origin = |arguments: &[&str]| run(folder, cell, arguments);
-    origin(&["create-group", path])?;
+    let visibility: &[&str] = if public { &["--public"] } else { &[] };
+    origin(&[&["create-group", path], visibility].concat())?;
     origin(&["create-user", username])?;
-    origin(&["add-member", path, username])?;
+    origin(&["add-member", path, username, "--role", role.as_str()])?;
     let token = origin(&["create-token", username, "--name", "demo"])?;
     Ok(Group {
         path: path.to_owned(),
         cell: format!("cell-{cell}"),
         username: username.to_owned(),
         password: token.trim().to_owned(),
-        image_prefix: format!("127.0.0.1:{edge}/{path}/dependency_proxy/containers"),
+        image_prefix: format!("127.0.0.1:{}/{path}/dependency_proxy/containers", ports.edge),
+        registry_prefix: format!("127.0.0.1:{}/{path}", ports.registry_edge),
     })
 }
 
-fn run(folder: &Path, cell: usize, arguments: &[&str]) -> Result<String> {
+/// Runs a command of a cell's origin and gives what it printed.
+pub(super) fn run(folder: &Path, cell: usize, arguments: &[&str]) -> Result<String> {
     let config = config::origin_file(folder, cell);
     let mut command = Command::new(program::own("origin")?);
     let output = command.arg("--config").arg(config).args(arguments).output()?;

@@ -1,0 +1,125 @@
+//! Envoy's configuration files, filled in from the templates of `envoy/demo`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::{Ports, Settings};
+use crate::program;
+
+/// One host of the edge.
+struct Host {
+    name: &'static str,
+    port: u16,
+    /// Its rules, in `rulesets/`.
+    ruleset: &'static str,
+    /// Its filter, and the file Envoy watches for it.
+    filter: &'static str,
+    filter_file: &'static str,
+}
+
+/// What a `${NAME}` of a template stands for.
+type Meaning = (&'static str, String);
+
+fn hosts(ports: &Ports) -> [Host; 2] {
+    [
+        Host {
+            name: "web",
+            port: ports.edge,
+            ruleset: "dependency_proxy",
+            filter: "cell-router",
+            filter_file: "filter.yaml",
+        },
+        Host {
+            name: "registry",
+            port: ports.registry_edge,
+            ruleset: "container_registry",
+            filter: "registry-router",
+            filter_file: "filter-registry.yaml",
+        },
+    ]
+}
+
+pub(super) fn write(settings: &Settings, folder: &Path) -> Result<()> {
+    let common = common(settings, folder)?;
+    let mut listeners = String::new();
+    for host in hosts(&settings.ports) {
+        let own = own(&host, settings)?;
+        listeners += &fill_in("listener.yaml", &own)?;
+        let filter = fill_in("filter.yaml", &[&common[..], &own].concat())?;
+        move_into_place(&folder.join(host.filter_file), &filter)?;
+    }
+    move_into_place(&folder.join("clusters.yaml"), &fill_in("clusters.yaml", &common)?)?;
+    let all = [vec![("${LISTENERS}", listeners.trim_end().to_owned())], common].concat();
+    move_into_place(&folder.join("envoy.yaml"), &fill_in("envoy.yaml", &all)?)
+}
+
+/// Envoy watches the folder for files that are moved into it, not for writes.
+fn move_into_place(path: &Path, text: &str) -> Result<()> {
+    let aside = path.with_extension("new");
+    fs::write(&aside, text)?;
+    Ok(fs::rename(&aside, path)?)
+}
+
+fn common(settings: &Settings, folder: &Path) -> Result<Vec<Meaning>> {
+    let ports = &settings.ports;
+    let topology = settings.topology();
+    let ([first, second], [first_registry, second_registry]) = (ports.origins, ports.registries);
+    Ok(vec![
+        ("${ADMIN_PORT}", ports.admin.to_string()),
+        ("${TOPOLOGY_HOST}", topology.host().to_owned()),
+        ("${TOPOLOGY_PORT}", topology.port().to_string()),
+        ("${CELL_1_PORT}", first.to_string()),
+        ("${CELL_2_PORT}", second.to_string()),
+        ("${REGISTRY_1_PORT}", first_registry.to_string()),
+        ("${REGISTRY_2_PORT}", second_registry.to_string()),
+        ("${DIR}", folder.display().to_string()),
+        ("${FILTER_WASM}", program::filter_wasm()?.display().to_string()),
+    ])
+}
+
+fn own(host: &Host, settings: &Settings) -> Result<Vec<Meaning>> {
+    Ok(vec![
+        ("${HOST}", host.name.to_owned()),
+        ("${HOST_PORT}", host.port.to_string()),
+        ("${FILTER}", host.filter.to_owned()),
+        ("${FILTER_FILE}", host.filter_file.to_owned()),
+        ("${FILTER_CONFIGURATION}", filter_configuration(host.ruleset, settings)?),
+    ])
+}
+
+fn filter_configuration(ruleset: &str, settings: &Settings) -> Result<String> {
+    let path = program::workspace().join("rulesets").join(ruleset).with_extension("json");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let ruleset: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    let configuration = json!({
+        "topologyService": {
+            "cluster": "topology",
+            "authority": settings.topology().authority(),
+            "timeoutMs": 1000,
+            "registryDesign": settings.registry_design.as_str(),
+        },
+        "responseHeaders": true,
+        "ruleset": ruleset,
+    });
+    Ok(serde_json::to_string_pretty(&configuration)?)
+}
+
+fn fill_in(template: &str, meanings: &[Meaning]) -> Result<String> {
+    let path = program::workspace().join("envoy/demo").join(template);
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    Ok(meanings.iter().fold(text, |text, (name, value)| {
+        text.lines().map(|line| substitute(line, name, value) + "\n").collect()
+    }))
+}
+
+/// A value of several lines keeps the indentation of the line it stands in, as YAML wants it.
+fn substitute(line: &str, name: &str, value: &str) -> String {
+    if line.trim_start().starts_with('#') || !line.contains(name) {
+        return line.to_owned();
+    }
+    let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
+    line.replace(name, &value.replace('\n', &format!("\n{indent}")))
+}

@@ -1,0 +1,147 @@
+//! What a stack is started with.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::Url;
+
+use super::Ports;
+
+/// What a stack is started with; [`Settings::new`] has the usual.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens.
+    pub ports: Ports,
+    /// Where all its state lives; made where missing.
+    pub folder: PathBuf,
+    /// The registry that is cached; Docker Hub where there is none.
+    pub upstream: Option<String>,
+    /// The Topology Service the edge asks; the stack's own where there is none.
+    pub other_topology: Option<TopologyAddress>,
+    /// How it is asked for a cell's registry.
+    pub registry_design: RegistryDesign,
+}
+
+impl Settings {
+    /// Docker Hub, its own Topology Service, and registries named in every answer.
+    #[must_use]
+    pub fn new(ports: Ports, folder: PathBuf) -> Self {
+        let registry_design = RegistryDesign::Answer;
+        Self { ports, folder, upstream: None, other_topology: None, registry_design }
+    }
+
+    /// The Topology Service the edge asks.
+    #[must_use]
+    pub fn topology(&self) -> TopologyAddress {
+        let own = || TopologyAddress { host: "127.0.0.1".into(), port: self.ports.topology };
+        self.other_topology.clone().unwrap_or_else(own)
+    }
+}
+
+/// Where a Topology Service's REST API listens, as `http://127.0.0.1:9096`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopologyAddress {
+    host: String,
+    port: u16,
+}
+
+impl TopologyAddress {
+    /// A name or an address, without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The `Host` it is asked with.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let Self { host, port } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
+impl FromStr for TopologyAddress {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        const FORM: &str = "it must be http://HOST:PORT and no more";
+        let url: Url = text.parse().context(FORM)?;
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let nobody = url.username().is_empty() && url.password().is_none();
+        ensure!(url.scheme() == "http" && bare && nobody, FORM);
+        let host = url.host_str().context(FORM)?.trim_matches(['[', ']']).to_owned();
+        Ok(Self { host, port: url.port_or_known_default().context(FORM)? })
+    }
+}
+
+/// Where the Topology Service names a cell's registry (the filter's `registryDesign`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistryDesign {
+    /// In every answer, beside the cell's address.
+    Answer,
+    /// In the answer to a request that asks for registries (Cells ADR 017).
+    Request,
+}
+
+impl RegistryDesign {
+    /// As the filter's configuration spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Request => "request",
+        }
+    }
+}
+
+impl FromStr for RegistryDesign {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "answer" => Ok(Self::Answer),
+            "request" => Ok(Self::Request),
+            _ => bail!("it must be `answer` or `request`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_topology_service_is_a_host_and_a_port() {
+        for (url, host, port, authority) in [
+            ("http://127.0.0.1:7777", "127.0.0.1", 7777, "127.0.0.1:7777"),
+            ("http://topology.example/", "topology.example", 80, "topology.example:80"),
+            ("http://[::1]:7777", "::1", 7777, "[::1]:7777"),
+        ] {
+            let address: TopologyAddress = url.parse().unwrap();
+            assert_eq!((address.host(), address.port()), (host, port), "{url}");
+            assert_eq!(address.authority(), authority);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_asked_is_refused() {
+        for url in [
+            "",
+            "127.0.0.1:7777",
+            "https://127.0.0.1:7777",
+            "http://127.0.0.1:77777",
+            "http://user:secret@127.0.0.1:7777",
+            "http://127.0.0.1:7777/v1/classify",
+        ] {
+            assert!(url.parse::<TopologyAddress>().is_err(), "{url}");
+        }
+        assert!("both".parse::<RegistryDesign>().is_err());
+    }
+}
