@@ -40,7 +40,11 @@ impl Answer {
         body.pointer("/errors/0/code")?.as_str().map(str::to_owned)
     }
 
-    async fn of(response: Response) -> Result<Self> {
+    /// Reads a response to its end.
+    ///
+    /// # Errors
+    /// It breaks off.
+    pub async fn of(response: Response) -> Result<Self> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Ok(Self { status, headers, body: response.bytes().await? })
     }

@@ -1,5 +1,8 @@
 //! Images: valid ones, made of chosen bytes.
 
+use std::fs;
+use std::path::Path;
+
 use oci::Digest;
 use oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use serde_json::{Value, json};
@@ -55,6 +58,21 @@ impl Image {
         let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed});
         let (children, blobs): (Vec<_>, Vec<_>) = built.into_iter().map(|(_, built)| built).unzip();
         Self { top: manifest(OCI_INDEX, &index), children, blobs: blobs.concat() }
+    }
+
+    /// Writes it as skopeo's `dir:` has it: files named by the digests' digits.
+    ///
+    /// # Errors
+    /// The folder cannot be made or written.
+    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("version"), "Directory Transport Version: 1.1\n")?;
+        fs::write(folder.join("manifest.json"), &self.top.bytes)?;
+        for child in &self.children {
+            let name = format!("{}.manifest.json", child.digest().hex());
+            fs::write(folder.join(name), &child.bytes)?;
+        }
+        self.blobs.iter().try_for_each(|blob| fs::write(folder.join(Digest::of(blob).hex()), blob))
     }
 
     /// All manifests, those referred to first.

@@ -22,19 +22,30 @@ pub struct Outcome {
 /// # Errors
 /// skopeo is not installed.
 pub async fn pull(image: &str, login: &Login, into: &Path) -> Result<Outcome> {
-    let credentials = format!("{}:{}", login.username, login.password);
+    pull_as(image, Some(login), into).await
+}
+
+/// Pulls as somebody or as nobody.
+///
+/// # Errors
+/// skopeo is not installed.
+pub async fn pull_as(image: &str, login: Option<&Login>, into: &Path) -> Result<Outcome> {
     let (from, to) = (format!("docker://{image}"), format!("dir:{}", into.display()));
-    run(&[
-        "--insecure-policy",
-        "copy",
-        "--all",
-        "--src-tls-verify=false",
-        "--src-creds",
-        &credentials,
-        &from,
-        &to,
-    ])
-    .await
+    let login = login.map_or("--src-no-creds".to_owned(), |login| {
+        format!("--src-creds={}:{}", login.username, login.password)
+    });
+    run(&["--insecure-policy", "copy", "--all", "--src-tls-verify=false", &login, &from, &to]).await
+}
+
+/// Pushes what [`Image::write`](crate::image::Image::write) wrote, all platforms of it, as it stands.
+///
+/// # Errors
+/// skopeo is not installed.
+pub async fn push(from: &Path, image: &str, login: &Login) -> Result<Outcome> {
+    let (from, to) = (format!("dir:{}", from.display()), format!("docker://{image}"));
+    let login = format!("--dest-creds={}:{}", login.username, login.password);
+    let how = ["--all", "--preserve-digests", "--dest-tls-verify=false", &login];
+    run(&[&["--insecure-policy", "copy"], &how[..], &[&from, &to]].concat()).await
 }
 
 /// Logs in and forgets it: credentials go to a file in `folder`.
