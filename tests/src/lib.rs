@@ -3,7 +3,7 @@
 //! - [`host`]: Envoy's proxy-wasm host in miniature, on wasmtime, for the compiled filter.
 //! - [`stack`]: the whole edge in real processes: Envoy, the Topology Service, the cells.
 //! - [`cell`]: one origin inside the test's own process.
-//! - [`distribution`]: a real CNCF registry, to pull from.
+//! - [`distribution`]: a real CNCF registry, an upstream's or a cell's.
 //! - [`fault`]: a registry that counts what it is asked and fails on demand.
 //! - [`image`]: images to put into them.
 //! - [`client`], [`skopeo`]: a client that shows every byte, and a real one.
