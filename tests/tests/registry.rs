@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use e2e::client::{Answer, Login};
 use e2e::image::{Image, noise};
 use e2e::skopeo::{self, Outcome};
-use e2e::stack::{Ports, Settings, Stack};
+use e2e::stack::{Ports, RegistryDesign, Settings, Stack};
 use reqwest::{Client, Method, RequestBuilder};
 use tempfile::TempDir;
 
@@ -143,17 +143,19 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[tokio::test]
 async fn an_image_lands_in_its_groups_cell_and_comes_back_to_the_byte() {
-    let edge = Edge::start().await;
-    for (seed, group, repository, here, elsewhere) in [
-        (1, "acme", "acme/app", 1, 2),
-        (3, "globex", "globex/web/app", 2, 1),
-        (5, "acme/team", "acme/team/app", 1, 2),
-    ] {
-        let (image, login) = (image(seed), edge.login(group));
-        edge.push_well(&image, repository, &login).await;
-        assert!(edge.holds(here, repository), "{repository}");
-        assert!(!edge.holds(elsewhere, repository), "{repository}");
-        edge.pull_same(&image, repository, Some(&login), &format!("pulled-{seed}")).await;
+    for registry_design in [RegistryDesign::Answer, RegistryDesign::Request] {
+        let edge = Edge::with(|settings| Settings { registry_design, ..settings }).await;
+        for (seed, group, repository, here, elsewhere) in [
+            (1, "acme", "acme/app", 1, 2),
+            (3, "globex", "globex/web/app", 2, 1),
+            (5, "acme/team", "acme/team/app", 1, 2),
+        ] {
+            let (image, login) = (image(seed), edge.login(group));
+            edge.push_well(&image, repository, &login).await;
+            assert!(edge.holds(here, repository), "{repository}, {registry_design:?}");
+            assert!(!edge.holds(elsewhere, repository), "{repository}, {registry_design:?}");
+            edge.pull_same(&image, repository, Some(&login), &format!("pulled-{seed}")).await;
+        }
     }
 }
 
