@@ -42,7 +42,8 @@ impl Role {
     }
 
     pub(super) fn read(text: &str) -> Result<Self, DbError> {
-        find(Self::value_variants(), Self::as_str, text, "members")
+        let role = Self::value_variants().iter().find(|role| role.as_str() == text);
+        role.copied().ok_or_else(|| corrupt("members", &format!("`{text}` is no role")))
     }
 }
 
@@ -57,16 +58,7 @@ impl Visibility {
     }
 
     pub(super) fn read(text: &str) -> Result<Self, DbError> {
-        find(Self::value_variants(), Self::as_str, text, "groups")
+        let visibility = Self::value_variants().iter().find(|known| known.as_str() == text);
+        visibility.copied().ok_or_else(|| corrupt("groups", &format!("`{text}` is no visibility")))
     }
-}
-
-fn find<T: Copy>(
-    all: &[T],
-    name: fn(T) -> &'static str,
-    text: &str,
-    table: &'static str,
-) -> Result<T, DbError> {
-    let found = all.iter().copied().find(|value| name(*value) == text);
-    found.ok_or_else(|| corrupt(table, &format!("`{text}` is no value of it")))
 }
