@@ -10,9 +10,18 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> 
     form_urlencoded::parse(query.as_bytes())
 }
 
-/// The values of `name`, in order.
+/// The values of `name`, in order. Only pairs that can have this name are decoded.
 pub fn values<'q>(query: &'q str, name: &'q str) -> impl Iterator<Item = Cow<'q, str>> {
-    pairs(query).filter(move |(key, _)| key == name).map(|(_, value)| value)
+    let may_be = move |pair: &&str| {
+        let raw = pair.split('=').next().unwrap_or_default();
+        raw == name || raw.contains(['%', '+'])
+    };
+    query
+        .split('&')
+        .filter(may_be)
+        .flat_map(pairs)
+        .filter(move |(key, _)| key == name)
+        .map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -24,6 +33,12 @@ mod tests {
         let read: Vec<_> = values("scope=a+b&scope=c%20d&x=%2520", "scope").collect();
         assert_eq!(read, ["a b", "c d"]);
         assert_eq!(values("x=%2520", "x").next().unwrap(), "%20");
+    }
+
+    #[test]
+    fn an_escaped_name_is_the_same_name() {
+        let read: Vec<_> = values("scop%65=a&scope=b&scop=c&scope&=d&+=e", "scope").collect();
+        assert_eq!(read, ["a", "b", ""]);
     }
 
     #[test]
