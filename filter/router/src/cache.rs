@@ -1,14 +1,12 @@
 //! Answers of the Topology Service, kept for as long as it says and, for a Cell that was found,
 //! beyond: the last good answer outlives an outage. Bounded; time is an argument.
 
-mod generations;
-
 use std::rc::Rc;
 
 use crate::classify::{Answer, Cell};
 use crate::config::CacheConfig;
 use crate::decision::{Millis, RETRY_AFTER_SECONDS, Source};
-use generations::Generations;
+use crate::generations::Generations;
 
 /// Found and not found are kept apart, so that a flood of unknown names cannot push out a Cell.
 #[derive(Debug)]

@@ -172,7 +172,7 @@ impl Expect {
             rule: Some(decision.rule),
             cell: Some(decision.cluster),
             r#type: decision.kind,
-            hash_key: decision.hash_key,
+            hash_key: decision.hash_key.as_deref().map(str::to_owned),
             rewrite_path: decision.rewrite_path,
             ..Self::default()
         }

@@ -1,5 +1,7 @@
 //! What the router says: where a request goes, what to ask first, or what to answer at the edge.
 
+use std::rc::Rc;
+
 use oci::ErrorCode;
 use oci::error::envelope;
 
@@ -96,7 +98,7 @@ pub struct Decision {
     /// The type or claim that was classified; none for `proxy`.
     pub kind: Option<String>,
     /// The key by which the Cell's origins share the work.
-    pub hash_key: Option<String>,
+    pub hash_key: Option<Rc<str>>,
     /// The path the Cell sees instead of the client's; the query stays.
     pub rewrite_path: Option<String>,
     /// Where the answer came from.
@@ -108,7 +110,7 @@ impl Decision {
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let always = [(CELL_CLUSTER, self.cluster.as_str()), (RULE_ACTION, self.action.as_str())];
         let kind = self.kind.iter().map(|kind| (RULE_TYPE, kind.as_str()));
-        let hash_key = self.hash_key.iter().map(|key| (CELL_HASH_KEY, key.as_str()));
+        let hash_key = self.hash_key.iter().map(|key| (CELL_HASH_KEY, key.as_ref()));
         always.into_iter().chain(kind).chain(hash_key)
     }
 }

@@ -29,6 +29,7 @@ pub mod config;
 mod decision;
 #[cfg(feature = "cases")]
 pub mod explain;
+mod generations;
 mod jwt;
 #[cfg(feature = "cases")]
 pub mod lint;

@@ -1,10 +1,13 @@
 //! Walks the rules: from a request to a decision, asking and resuming on the way.
 
+mod applied;
 mod learned;
 mod retries;
 mod verdict;
 
 use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
 
 use crate::classify::{CallError, CallResult, Classification};
 use crate::config::{self, ConfigError, FilterConfig, OnUnavailable, TopologyService};
@@ -14,6 +17,7 @@ use crate::request::{Headers, Request};
 use crate::ruleset::{Action, Rule, Ruleset};
 use crate::tally::Tally;
 use crate::variables::Variables;
+use applied::{Applied, Paths};
 use learned::Learned;
 use verdict::{Outcome, Verdict, weigh};
 
@@ -27,6 +31,7 @@ pub struct Router {
     topology: TopologyService,
     max_namespaces: usize,
     response_headers: bool,
+    paths: RefCell<Paths>,
     learned: RefCell<Learned>,
 }
 
@@ -44,9 +49,8 @@ pub struct Pending {
 /// A rule that applies, and which of its questions is asked.
 #[derive(Debug)]
 struct Position {
-    rule: usize,
+    applied: Rc<Applied>,
     entry: usize,
-    variables: Variables,
 }
 
 /// The time a step happens at, and when the request's waiting must end, if it waited already.
@@ -77,6 +81,7 @@ impl Router {
             topology: config.topology_service,
             max_namespaces: config.max_namespaces,
             response_headers: config.response_headers,
+            paths: RefCell::default(),
             learned: RefCell::new(learned),
         })
     }
@@ -143,7 +148,7 @@ impl Router {
     pub fn start(&self, request: &Request<'_>, now: Millis) -> Step {
         match refusal::check(request) {
             Some(refusal) => reply(refusal, None),
-            None => self.walk(request, 0, Moment { now, deadline: None }),
+            None => self.walk_by_path(request, Moment { now, deadline: None }),
         }
     }
 
@@ -162,31 +167,61 @@ impl Router {
             return Step::Ask(calls, Pending { headers, at, verdicts, attempt, deadline });
         }
         let request = Request::new(&headers);
-        let (next_rule, moment) = (at.rule + 1, Moment { now, deadline: Some(deadline) });
+        let (next_rule, moment) = (at.applied.rule + 1, Moment { now, deadline: Some(deadline) });
         self.conclude(&at, rule, entry, outcome)
             .or_else(|| self.ask(&request, Position { entry: at.entry + 1, ..at }, moment))
             .unwrap_or_else(|| self.walk(&request, next_rule, moment))
     }
 
-    /// Tries rules from number `first` on.
-    fn walk(&self, request: &Request<'_>, first: usize, moment: Moment) -> Step {
-        let rules = self.ruleset.rules.iter().enumerate().skip(first);
-        let mut steps = rules.filter_map(|(number, rule)| {
+    /// Tries all rules, the leading ones as remembered.
+    fn walk_by_path(&self, request: &Request<'_>, moment: Moment) -> Step {
+        let leading = self.ruleset.leading;
+        let find = || self.first_that_applies(request, 0..leading);
+        let remembered = self.paths.borrow_mut().recall(request.path(), find);
+        let next = remembered.as_ref().map_or(leading, |applied| applied.rule + 1);
+        remembered
+            .and_then(|applied| self.act(request, applied, moment))
+            .unwrap_or_else(|| self.walk(request, next, moment))
+    }
+
+    /// Tries rules from number `next` on.
+    fn walk(&self, request: &Request<'_>, mut next: usize, moment: Moment) -> Step {
+        while let Some(applied) = self.first_that_applies(request, next..usize::MAX) {
+            next = applied.rule + 1;
+            if let Some(step) = self.act(request, applied, moment) {
+                return step;
+            }
+        }
+        reply(Refusal::NoCell, None)
+    }
+
+    fn first_that_applies(
+        &self,
+        request: &Request<'_>,
+        numbers: Range<usize>,
+    ) -> Option<Rc<Applied>> {
+        let rules = self.ruleset.rules.iter().enumerate();
+        rules.skip(numbers.start).take(numbers.len()).find_map(|(number, rule)| {
             let mut variables = Variables::default();
             rule.applies(request, &mut variables).ok()?;
-            let at = Position { rule: number, entry: 0, variables };
-            match &rule.action {
-                Action::Proxy(address) => {
-                    Some(decided(&at, rule, address.clone(), None, Source::Ruleset))
-                }
-                Action::Classify(_) => self.ask(request, at, moment),
+            Some(Applied::new(number, variables))
+        })
+    }
+
+    /// What a rule that applies does; `None` when none of its questions decides.
+    fn act(&self, request: &Request<'_>, applied: Rc<Applied>, moment: Moment) -> Option<Step> {
+        let rule = self.ruleset.rules.get(applied.rule)?;
+        let at = Position { applied, entry: 0 };
+        match &rule.action {
+            Action::Proxy(address) => {
+                Some(decided(&at, rule, address.clone(), None, Source::Ruleset))
             }
-        });
-        steps.next().unwrap_or_else(|| reply(Refusal::NoCell, None))
+            Action::Classify(_) => self.ask(request, at, moment),
+        }
     }
 
     fn entry(&self, at: &Position) -> Option<(&Rule, &Classification)> {
-        let rule = self.ruleset.rules.get(at.rule)?;
+        let rule = self.ruleset.rules.get(at.applied.rule)?;
         match &rule.action {
             Action::Classify(entries) => Some((rule, entries.get(at.entry)?)),
             Action::Proxy(_) => None,
@@ -197,11 +232,11 @@ impl Router {
     fn ask(&self, request: &Request<'_>, mut at: Position, moment: Moment) -> Option<Step> {
         while let Some((rule, entry)) = self.entry(&at) {
             let design = self.topology.registry_design;
-            let questions = entry.questions(&at.variables, &self.ruleset.reserved_routes, design);
+            let questions = at.applied.questions(at.entry, entry, &self.ruleset, design);
             if questions.len() > self.max_namespaces {
                 return Some(reply(Refusal::TooManyNamespaces, Some(rule)));
             }
-            let verdicts = self.recall(questions, moment);
+            let verdicts = self.recall(&questions, moment);
             if verdicts.iter().any(Verdict::is_asked) {
                 return Some(self.first_round(request, at, verdicts, moment));
             }
@@ -216,10 +251,10 @@ impl Router {
     }
 
     /// What the cache says; a request that waited too long asks no more.
-    fn recall(&self, questions: Vec<String>, Moment { now, deadline }: Moment) -> Vec<Verdict> {
+    fn recall(&self, questions: &[String], Moment { now, deadline }: Moment) -> Vec<Verdict> {
         let mut learned = self.learned.borrow_mut();
         let late = deadline.is_some_and(|deadline| deadline <= now);
-        let recalled = questions.into_iter().map(|question| match learned.recall(question, now) {
+        let recalled = questions.iter().map(|question| match learned.recall(question, now) {
             Verdict::Asked { question, .. } if late => learned.give_up(&question, now),
             verdict => verdict,
         });
@@ -346,11 +381,11 @@ fn decided(
     Step::Continue(Decision {
         cluster,
         rule: rule.id.clone(),
-        rule_number: at.rule,
+        rule_number: at.applied.rule,
         action: rule.action.kind(),
         kind,
-        hash_key: rule.hash_key(&at.variables),
-        rewrite_path: rule.rewrite_path(&at.variables),
+        hash_key: at.applied.hash_key(rule),
+        rewrite_path: rule.rewrite_path(&at.applied.variables),
         source,
     })
 }

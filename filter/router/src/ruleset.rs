@@ -19,6 +19,8 @@ use crate::variables::{Template, Variables};
 pub struct Ruleset {
     pub(crate) rules: Vec<Rule>,
     pub(crate) reserved_routes: Vec<String>,
+    /// How many rules, from the first on, read nothing of a request but its path.
+    pub(crate) leading: usize,
     headers: BTreeSet<String>,
 }
 
@@ -31,7 +33,8 @@ impl Ruleset {
         let rules = compile::rules(model.read_rules()?, proxy_address)?;
         let matchers = rules.iter().flat_map(|rule: &Rule| &rule.matchers);
         let headers = matchers.filter_map(Matcher::header).map(str::to_owned).collect();
-        Ok(Self { rules, reserved_routes: model.reserved_routes, headers })
+        let leading = rules.iter().take_while(|rule| rule.reads_only_path()).count();
+        Ok(Self { rules, reserved_routes: model.reserved_routes, leading, headers })
     }
 
     /// The ids of the rules, in order.
@@ -130,6 +133,11 @@ impl Rule {
 
     pub(crate) fn rewrite_path(&self, variables: &Variables) -> Option<String> {
         self.rewrite_path.as_ref()?.one(variables)
+    }
+
+    fn reads_only_path(&self) -> bool {
+        self.matchers.iter().all(|matcher| matches!(matcher, Matcher::Path(_)))
+            && !self.transforms.iter().any(Transform::reads_request)
     }
 
     /// Whether no request can pass it by before it acts.

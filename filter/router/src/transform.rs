@@ -61,6 +61,11 @@ pub(crate) enum Unread {
 }
 
 impl Transform {
+    /// Whether it reads more than variables.
+    pub(crate) fn reads_request(&self) -> bool {
+        matches!(self, Self::RegistryScopes { .. })
+    }
+
     /// Sets its variables, if it can read its input.
     pub(crate) fn apply(
         &self,

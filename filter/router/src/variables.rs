@@ -44,9 +44,14 @@ fn collect(value: &Value, fields: &[String], texts: &mut Vec<String>) {
 }
 
 fn push(text: String, texts: &mut Vec<String>) {
-    if !text.trim().is_empty() && !text.contains(char::is_control) && !texts.contains(&text) {
+    if is_presentable(&text) && !texts.contains(&text) {
         texts.push(text);
     }
+}
+
+fn is_presentable(text: &str) -> bool {
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    plain || !text.trim().is_empty() && !text.contains(char::is_control)
 }
 
 /// `name` or `name.field.field`.
@@ -106,6 +111,10 @@ impl Template {
 
     /// Every text it stands for: one for each item of a list, none if a variable does not exist.
     pub(crate) fn expand(&self, variables: &Variables) -> Vec<String> {
+        // Most templates are one variable.
+        if let [Piece::Variable(reference)] = self.0.as_slice() {
+            return variables.texts(reference);
+        }
         self.0.iter().fold(vec![String::new()], |texts, piece| match piece {
             Piece::Literal(literal) => texts.into_iter().map(|text| text + literal).collect(),
             Piece::Variable(reference) => product(&texts, &variables.texts(reference)),

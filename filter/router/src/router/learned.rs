@@ -55,10 +55,10 @@ impl Learned {
     }
 
     /// What the cache says of a question, or that it is to be asked.
-    pub(super) fn recall(&mut self, question: String, now: Millis) -> Verdict {
-        let Some((answer, source)) = self.cache.get(&question, now) else {
+    pub(super) fn recall(&mut self, question: &str, now: Millis) -> Verdict {
+        let Some((answer, source)) = self.cache.get(question, now) else {
             self.tally.lookup(Lookup::Miss);
-            return Verdict::Asked { question, wait_ms: 0 };
+            return Verdict::Asked { question: question.to_owned(), wait_ms: 0 };
         };
         self.tally.lookup(match answer {
             Answer::Found(_) => Lookup::of_cell(source),
@@ -66,9 +66,9 @@ impl Learned {
         });
         if source == Source::Revalidating
             && self.refreshes.len() < MAX_REFRESHES
-            && self.cache.claim_refresh(&question, self.refresh_ms, now)
+            && self.cache.claim_refresh(question, self.refresh_ms, now)
         {
-            self.refreshes.push(question);
+            self.refreshes.push(question.to_owned());
         }
         Verdict::Known(answer, source)
     }

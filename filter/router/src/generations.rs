@@ -6,7 +6,7 @@ use std::mem;
 
 /// Ordered maps: a hash map's keys could be chosen to collide, since wasm has no entropy to seed it.
 #[derive(Debug)]
-pub(super) struct Generations<V> {
+pub(crate) struct Generations<V> {
     young: BTreeMap<Box<str>, V>,
     old: BTreeMap<Box<str>, V>,
     half: usize,
@@ -14,24 +14,24 @@ pub(super) struct Generations<V> {
 
 impl<V> Generations<V> {
     /// Holds at most `capacity` entries, at least two.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self { young: BTreeMap::new(), old: BTreeMap::new(), half: (capacity / 2).max(1) }
     }
 
     /// The value, which counts as used.
-    pub(super) fn get(&mut self, key: &str) -> Option<&mut V> {
+    pub(crate) fn get(&mut self, key: &str) -> Option<&mut V> {
         if let Some((key, value)) = self.old.remove_entry(key) {
             self.insert(key, value);
         }
         self.young.get_mut(key)
     }
 
-    pub(super) fn put(&mut self, key: &str, value: V) {
+    pub(crate) fn put(&mut self, key: &str, value: V) {
         self.old.remove(key);
         self.insert(key.into(), value);
     }
 
-    pub(super) fn remove(&mut self, key: &str) {
+    pub(crate) fn remove(&mut self, key: &str) {
         self.young.remove(key);
         self.old.remove(key);
     }
@@ -43,7 +43,7 @@ impl<V> Generations<V> {
         self.young.insert(key, value);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
 }
