@@ -40,6 +40,11 @@ schema:
     "{{ ruleset }}" schema > rulesets/schema.json
     "{{ ruleset }}" schema --cases > rulesets/cases.schema.json
 
+# Measure the edge: fuel of each ruleset, and Envoy without the filter, with it, and with Lua
+bench: wasm bench-tools
+    cargo build --locked --package topology --bins
+    ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" cargo bench --locked --profile dev --package e2e --bench edge
+
 # Build the filter as Envoy loads it
 wasm:
     sh .ci/wasm
@@ -67,3 +72,9 @@ fmt:
 test-tools:
     @sh .ci/need skopeo skopeo "a real docker client for the tests"
     @sh .ci/need docker-registry docker-registry "real registries for the tests, upstream and the cells'"
+
+# Bring the load generator and the upstream of the benchmark
+[private]
+bench-tools:
+    @sh .ci/need wrk wrk "the load of the benchmark"
+    @sh .ci/need nginx nginx-light "the upstream of the benchmark"

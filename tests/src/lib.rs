@@ -1,6 +1,7 @@
 //! What tests and the demo are made of: fakes, harnesses, and the real programs they drive.
 //!
 //! - [`host`]: Envoy's proxy-wasm host in miniature, on wasmtime, for the compiled filter.
+//! - [`replay`]: the rulesets' cases, played through it.
 //! - [`stack`]: the whole edge in real processes: Envoy, the Topology Service, the cells.
 //! - [`cell`]: one origin inside the test's own process.
 //! - [`distribution`]: a real CNCF registry, an upstream's or a cell's.
@@ -8,6 +9,7 @@
 //! - [`image`]: images to put into them.
 //! - [`client`], [`skopeo`]: a client that shows every byte, and a real one.
 //! - [`process`], [`program`]: starting things, and stopping them again.
+//! - [`progress`]: what long work says while it runs.
 //!
 //! Everything listens on loopback, lives in a folder of its own and goes when its value is dropped.
 
@@ -20,5 +22,8 @@ pub mod host;
 pub mod image;
 pub mod process;
 pub mod program;
+pub mod progress;
+#[cfg(feature = "wasm-host")]
+pub mod replay;
 pub mod skopeo;
 pub mod stack;

@@ -111,6 +111,19 @@ impl Process {
         }
     }
 
+    /// Seconds of processor time the program has used so far, in user mode and in the kernel's
+    /// (proc(5): fields 14 and 15 of `stat`, in hundredths of a second).
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn processor_seconds(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, after_name) = stat.rsplit_once(')').context("/proc/PID/stat has no name")?;
+        let ticks = after_name.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+        let ticks = ticks.sum::<Result<u32, _>>()?;
+        Ok(f64::from(ticks) / 100.0)
+    }
+
     /// Asks the program to end and waits for it; after some seconds it is killed.
     pub fn stop(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {

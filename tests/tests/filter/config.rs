@@ -1,7 +1,5 @@
 //! Filter configurations.
 
-use std::path::{Path, PathBuf};
-
 use e2e::host::FilterHost;
 use serde_json::{Value, json};
 
@@ -42,17 +40,5 @@ pub(crate) fn start(configuration: &Value) -> FilterHost {
 
 /// A host with a ruleset of the repository.
 pub(crate) fn shipped(ruleset: &str) -> FilterHost {
-    let ruleset = read(&rulesets().join(ruleset).with_extension("json"));
-    start(&router::cases::filter_config(&ruleset))
-}
-
-/// Where the shipped rulesets are.
-pub(crate) fn rulesets() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../rulesets")
-}
-
-/// A JSON file.
-pub(crate) fn read(file: &Path) -> Value {
-    let text = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    e2e::replay::shipped(ruleset).unwrap_or_else(|error| panic!("{ruleset}: {error:#}"))
 }

@@ -1,8 +1,8 @@
 //! What a request costs, in wasmtime's fuel: exact, and the same on every machine.
 
 use e2e::host::FilterHost;
+use e2e::replay::{case_files, play};
 
-use super::cases::{case_files, play};
 use super::client::{pull, routed};
 use super::config::{host, shipped, start, two_rules};
 
@@ -44,10 +44,10 @@ fn a_hit_costs_the_same_however_much_is_cached() {
 
 #[test]
 fn every_case_stays_within_its_budget_once_its_answers_are_known() {
-    for (ruleset, file) in &case_files() {
+    for (ruleset, file) in &case_files().unwrap() {
         let mut host = shipped(ruleset);
         for case in &file.cases {
-            play(&mut host, case, file.directory(case));
+            play(&mut host, case, file.directory(case)).unwrap();
             let stream = host.on_request_headers(case.request.headers()).unwrap();
             let fuel = host.fuel_of_last_call();
             println!("{fuel:>8}  {ruleset}: {}", case.name);

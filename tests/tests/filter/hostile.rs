@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use e2e::host::{FilterHost, Outcome};
+use e2e::replay::case_files;
 
-use super::cases::case_files;
 use super::client::{Headers, get, still_works, with};
 use super::config::shipped;
 
@@ -84,7 +84,7 @@ fn size(headers: &Headers) -> u64 {
 
 #[test]
 fn hostile_tokens_cost_bounded_fuel_and_leave_the_filter_working() {
-    for (ruleset, _) in case_files() {
+    for (ruleset, _) in case_files().unwrap() {
         let mut host = shipped(&ruleset);
         for (kind, token) in hostile_tokens() {
             for (place, headers) in places(&token) {

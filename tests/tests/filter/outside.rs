@@ -2,9 +2,9 @@
 
 use e2e::host::abi::LogLevel;
 use e2e::host::{FilterHost, LogLine};
+use e2e::replay::case_files;
 use serde_json::{Value, json};
 
-use super::cases::case_files;
 use super::client::{answer_found, answer_not_found, get, only_call, pull, routed, with};
 use super::config::{host, patient, shipped, start, two_rules};
 
@@ -155,10 +155,10 @@ fn every_refused_request_is_one_line_that_says_which_and_why() {
 
 #[test]
 fn a_request_that_is_served_is_not_logged() {
-    for (ruleset, file) in &case_files() {
+    for (ruleset, file) in &case_files().unwrap() {
         for case in file.cases.iter().filter(|case| case.expect.reply.is_none()) {
             let mut host = shipped(ruleset);
-            super::cases::play(&mut host, case, file.directory(case));
+            e2e::replay::play(&mut host, case, file.directory(case)).unwrap();
             let refused = |(_, line): &(LogLevel, Value)| line["event"] != "topology_service";
             assert!(!lines(&host).iter().any(refused), "{ruleset}: {}", case.name);
         }
