@@ -6,7 +6,7 @@ use e2e::progress;
 use crate::load::{Round, round};
 use crate::proxies::{Proxies, Way};
 
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 7;
 const SECONDS: u32 = 2;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
