@@ -4,6 +4,8 @@
 //! - [`replay`]: the rulesets' cases, played through it.
 //! - [`stack`]: the whole edge in real processes: Envoy, the Topology Service, the cells.
 //! - [`cell`]: one origin inside the test's own process.
+//! - [`production`]: the edge as `envoy/envoy.yaml` sets it up, with TLS on all sides.
+//! - [`ecds`]: filter configurations as Envoy loads them.
 //! - [`distribution`]: a real CNCF registry, an upstream's or a cell's.
 //! - [`fault`]: a registry that counts what it is asked and fails on demand.
 //! - [`image`]: images to put into them.
@@ -16,11 +18,13 @@
 pub mod cell;
 pub mod client;
 pub mod distribution;
+pub mod ecds;
 pub mod fault;
 #[cfg(feature = "wasm-host")]
 pub mod host;
 pub mod image;
 pub mod process;
+pub mod production;
 pub mod program;
 pub mod progress;
 #[cfg(feature = "wasm-host")]

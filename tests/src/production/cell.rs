@@ -1,0 +1,131 @@
+//! A cell that tells what reached it, and gives blobs as slowly as the test likes.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_rustls::rustls::ServerConfig;
+
+use super::server::Server;
+
+/// Bytes of a piece of a blob.
+pub const PIECE: usize = 64 * 1024;
+
+/// A request as the cell received it.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Path and query.
+    pub target: String,
+    /// All headers.
+    pub headers: HeaderMap,
+}
+
+#[derive(Debug, Clone)]
+struct Context {
+    name: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    received: Arc<watch::Sender<usize>>,
+    pieces: watch::Receiver<usize>,
+}
+
+/// A running cell.
+///
+/// It reads what it is sent, and answers with its name and what it was asked; at `…/blobs/N` with a
+/// blob of `N` pieces, at `…/silent` never, and at `…/failing` with a 503 of its own.
+#[derive(Debug)]
+pub struct Cell {
+    context: Context,
+    pieces: watch::Sender<usize>,
+    server: Server,
+}
+
+impl Cell {
+    pub(super) fn start(name: &str, tls: ServerConfig) -> Result<Self> {
+        let pieces = watch::Sender::new(0);
+        let context = Context {
+            name: name.to_owned(),
+            seen: Arc::default(),
+            received: Arc::new(watch::Sender::new(0)),
+            pieces: pieces.subscribe(),
+        };
+        let router = Router::new().fallback(answer).with_state(context.clone());
+        Ok(Self { context, pieces, server: Server::start(router, tls)? })
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    /// Requests so far, without health checks.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        self.context.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets blobs go on to this many pieces.
+    pub fn allow(&self, pieces: usize) {
+        self.pieces.send_replace(pieces);
+    }
+
+    /// Waits until this many bytes of bodies have come.
+    pub async fn received(&self, bytes: usize) {
+        let mut received = self.context.received.subscribe();
+        let _ = received.wait_for(|count| *count >= bytes).await;
+    }
+
+    /// Every connection breaks, and none is accepted any more.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+}
+
+/// The `n`-th piece of every blob; pieces differ.
+#[must_use]
+pub fn piece(n: usize) -> Bytes {
+    let bytes =
+        (0..PIECE).map(|i| (n.wrapping_mul(31) ^ i.wrapping_mul(17) ^ (i >> 8)).to_le_bytes()[0]);
+    bytes.collect()
+}
+
+async fn answer(State(context): State<Context>, request: Request) -> Response {
+    let target = request.uri().to_string();
+    if matches!(target.as_str(), "/-/readiness" | "/") {
+        return StatusCode::OK.into_response();
+    }
+    let seen = Seen { target: target.clone(), headers: request.headers().clone() };
+    context.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+    if let Some(pieces) = target.split_once("/blobs/").and_then(|(_, n)| n.parse().ok()) {
+        return Body::from_stream(blob(context.pieces, pieces)).into_response();
+    }
+    match target.rsplit('/').next() {
+        Some("failing") => return (StatusCode::SERVICE_UNAVAILABLE, "failing").into_response(),
+        Some("silent") => std::future::pending().await,
+        _ => {}
+    }
+    let mut body = request.into_body().into_data_stream();
+    while let Some(Ok(bytes)) = body.next().await {
+        context.received.send_modify(|count| *count += bytes.len());
+    }
+    Json(json!({"cell": context.name, "target": target})).into_response()
+}
+
+fn blob(
+    allowed: watch::Receiver<usize>,
+    pieces: usize,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold((0, allowed), move |(n, mut allowed)| async move {
+        if n == pieces || allowed.wait_for(|allowed| *allowed > n).await.is_err() {
+            return None;
+        }
+        Some((Ok(piece(n)), (n + 1, allowed)))
+    })
+}

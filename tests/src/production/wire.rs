@@ -1,0 +1,55 @@
+//! Bytes no HTTP library would send, over TLS.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::{Edge, WEB};
+use crate::client::Answer;
+
+impl Edge {
+    /// Opens a connection for this protocol, as ALPN names it.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub async fn connect(&self, protocol: &[u8]) -> Result<TlsStream<TcpStream>> {
+        let roots = self.authority.roots()?;
+        let mut config =
+            ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let stream = TcpStream::connect(self.address).await?;
+        let connector = TlsConnector::from(Arc::new(config));
+        Ok(connector.connect(ServerName::try_from(WEB)?, stream).await?)
+    }
+
+    /// Sends bytes over HTTP/1.1 and reads until the edge closes; they must make it do so.
+    ///
+    /// # Errors
+    /// What comes back is no HTTP.
+    pub async fn send(&self, request: &[u8]) -> Result<Answer> {
+        let mut stream = self.connect(b"http/1.1").await?;
+        stream.write_all(request).await?;
+        let mut answer = Vec::new();
+        // A close without TLS's own goodbye is as good.
+        let _ = stream.read_to_end(&mut answer).await;
+        parse(&String::from_utf8_lossy(&answer))
+    }
+}
+
+fn parse(text: &str) -> Result<Answer> {
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        headers.append(name.parse::<HeaderName>()?, value.parse::<HeaderValue>()?);
+    }
+    Ok(Answer { status: status.parse()?, headers, body: body.to_owned().into() })
+}

@@ -1,0 +1,69 @@
+//! Two hostnames, each with its filter, and what lies beside them.
+
+use e2e::production::{self, Edge, Http, REGISTRY, WEB};
+
+use super::{BOTH, MANIFEST, cell, reached, refusal};
+
+#[test]
+fn envoy_accepts_the_shipped_files_without_a_warning() {
+    let said = production::validate().unwrap();
+    assert!(said.contains("' OK"), "{said}");
+    for word in ["[warning]", "[error]", "eprecated"] {
+        assert!(!said.contains(word), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn each_hostname_has_its_own_filter_and_clusters() {
+    let edge = Edge::start().await.unwrap();
+    for http in BOTH {
+        let answer = edge.get(http, WEB, MANIFEST, &[]).await.unwrap();
+        assert_eq!(cell(&answer), "cell-1");
+        let answer = edge.get(http, REGISTRY, "/v2/globex/app/manifests/v1", &[]).await.unwrap();
+        assert_eq!(cell(&answer), "registry-cell-2");
+        let answer = edge.get(http, "strange.example.com", MANIFEST, &[]).await.unwrap();
+        assert_eq!(refusal(&answer), (421, "UNSUPPORTED".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn answers_carry_the_edges_name_and_a_request_id_and_nothing_of_envoys() {
+    let edge = Edge::start().await.unwrap();
+    let sent = [("x-request-id", "mine")];
+    let answer = edge.get(Http::Two, WEB, MANIFEST, &sent).await.unwrap();
+    assert_eq!(answer.header("server"), "edge");
+    assert!(!answer.headers.keys().any(|name| name.as_str().starts_with("x-envoy")));
+    let id = answer.header("x-request-id");
+    assert_eq!(id.len(), 36, "{id}");
+    let [first, ..] = &edge.cells;
+    assert_eq!(first.seen()[0].headers["x-request-id"], id);
+}
+
+#[tokio::test]
+async fn the_admin_interface_shows_metrics_and_readiness_and_nothing_else() {
+    let edge = Edge::start().await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |path: &str, method: reqwest::Method| {
+        let url = format!("http://127.0.0.1:{}{path}", edge.stats_port);
+        client.request(method, url).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask("/ready", reqwest::Method::GET).await, 200);
+    assert_eq!(ask("/stats/prometheus", reqwest::Method::GET).await, 200);
+    for path in ["/config_dump", "/certs", "/quitquitquit", "/stats", "/"] {
+        assert_eq!(ask(path, reqwest::Method::GET).await, 404, "{path}");
+    }
+    assert_eq!(ask("/stats/prometheus", reqwest::Method::POST).await, 404);
+}
+
+#[tokio::test]
+async fn old_tls_and_unknown_protocols_are_not_spoken() {
+    let edge = Edge::start().await.unwrap();
+    let stream = edge.connect(b"h2").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let stream = edge.connect(b"spdy/3").await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), None);
+    let client = edge.client_builder().unwrap().tls_version_max(reqwest::tls::Version::TLS_1_2);
+    let client = client.build().unwrap();
+    assert!(client.get(edge.url(WEB, MANIFEST)).send().await.is_ok());
+    assert_eq!(reached(&edge), 1);
+}
