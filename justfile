@@ -50,6 +50,10 @@ wasm:
     sh .ci/wasm
     @ls -l "{{ wasm }}"
 
+# Check the rules of both hostnames and move them to where Envoy takes them up: just ecds /etc/envoy
+ecds folder:
+    cargo run --quiet --locked --package e2e --no-default-features --bin ecds -- "{{ folder }}" envoy/filter-web.yaml envoy/filter-registry.yaml
+
 # Say which Envoy is used, after bringing it where there is none
 envoy:
     @sh .ci/envoy

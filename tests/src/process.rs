@@ -152,7 +152,7 @@ impl Process {
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
     }
 
-    fn last_lines(&self) -> String {
+    pub(crate) fn last_lines(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(20)).fold(String::new(), |mut text, line| {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use reqwest::{Certificate, Client, ClientBuilder};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,6 +32,9 @@ pub use topology::Topology;
 pub const WEB: &str = "gitlab.example.com";
 /// The registry's hostname of the shipped configuration.
 pub const REGISTRY: &str = "registry.gitlab.example.com";
+
+/// A client that hears nothing for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What of the shipped files is replaced for one test, for instance a timeout by a shorter one.
 pub type Changes<'a> = &'a [(&'a str, &'a str)];
@@ -128,8 +131,8 @@ impl Edge {
     /// The authority's certificate is not understood.
     pub fn client_builder(&self) -> Result<ClientBuilder> {
         let root = Certificate::from_pem(self.authority.pem().as_bytes())?;
-        let mut client = Client::builder().no_proxy().tls_certs_only([root]);
-        for host in [WEB, REGISTRY, "strange.example.com"] {
+        let mut client = Client::builder().no_proxy().tls_certs_only([root]).read_timeout(PATIENCE);
+        for host in [WEB, REGISTRY] {
             client = client.resolve(host, self.address);
         }
         Ok(client)
@@ -185,17 +188,16 @@ impl Edge {
 
     /// Waits until something holds.
     ///
-    /// # Panics
-    /// A minute passes; Envoy's logs are told.
-    #[expect(clippy::panic, reason = "a test that waits in vain has failed")]
-    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+    /// # Errors
+    /// A minute passes; what Envoy printed last is told.
+    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
         while !holds().await {
-            if Instant::now() > deadline {
-                panic!("waited in vain for {what}\n{}", self.logs());
-            }
+            let log = self.envoy.last_lines();
+            ensure!(Instant::now() < deadline, "waited in vain for {what}\n{log}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(())
     }
 
     /// Everything Envoy printed or logged so far.
@@ -236,14 +238,16 @@ pub fn check(bootstrap: &Path) -> Result<String> {
         .args(["--mode", "validate", "--config-path"])
         .arg(bootstrap)
         .output()?;
-    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
-    anyhow::ensure!(checked.status.success(), "{said}");
+    let said = [checked.stdout, checked.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    ensure!(checked.status.success(), "{said}");
     Ok(said)
 }
 
 fn start_envoy(home: &Path) -> Result<Process> {
     let config = home.join("envoy.yaml").display().to_string();
     let arguments = ["--config-path", &config, "--disable-hot-restart", "--concurrency", "2"];
-    let arguments = [&arguments[..], &["--file-flush-interval-msec", "50"]].concat();
+    let more = ["--reject-unknown-dynamic-fields", "--file-flush-interval-msec", "50"];
+    let arguments = [&arguments[..], &more].concat();
     Process::start("envoy", &program::envoy()?, &arguments, home)
 }

@@ -17,7 +17,8 @@ mod hosts;
 #[path = "hardening/http2.rs"]
 mod http2;
 
-//mod kubernetes;
+#[path = "hardening/kubernetes.rs"]
+mod kubernetes;
 #[path = "hardening/outages.rs"]
 mod outages;
 #[path = "hardening/paths.rs"]
@@ -35,17 +36,20 @@ const BOTH: [Http; 2] = [Http::One, Http::Two];
 /// The status and the code of a refusal in the registry's form; says when to retry if that helps.
 fn refusal(answer: &Answer) -> (u16, String) {
     let body = String::from_utf8_lossy(&answer.body);
-    let code = answer.code().unwrap_or_else(|| panic!("{}: {body}", answer.status));
+    let code = answer.code();
+    assert!(code.is_some(), "{}: {body}", answer.status);
     assert_eq!(answer.header("content-type"), "application/json", "{body}");
     let retry = matches!(answer.status, 503 | 504);
     assert_eq!(!answer.header("retry-after").is_empty(), retry, "{}: {body}", answer.status);
-    (answer.status, code)
+    (answer.status, code.unwrap())
 }
 
 /// The cell that answered.
 fn cell(answer: &Answer) -> String {
     let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-    body["cell"].as_str().unwrap_or_else(|| panic!("{}: {body}", answer.status)).to_owned()
+    let cell = body.get("cell").and_then(serde_json::Value::as_str);
+    assert!(cell.is_some(), "{}: {body}", answer.status);
+    cell.unwrap().to_owned()
 }
 
 fn reached(edge: &Edge) -> usize {

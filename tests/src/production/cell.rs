@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -13,8 +13,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_rustls::rustls::ServerConfig;
 
+use super::PATIENCE;
 use super::server::Server;
 
 /// Bytes of a piece of a blob.
@@ -61,7 +63,9 @@ impl Cell {
         Ok(Self { context, pieces, server: Server::start(router, tls)? })
     }
 
-    pub(super) fn port(&self) -> u16 {
+    /// Where it listens, on loopback.
+    #[must_use]
+    pub fn port(&self) -> u16 {
         self.server.port()
     }
 
@@ -77,9 +81,14 @@ impl Cell {
     }
 
     /// Waits until this many bytes of bodies have come.
-    pub async fn received(&self, bytes: usize) {
+    ///
+    /// # Errors
+    /// A minute passes.
+    pub async fn received(&self, bytes: usize) -> Result<()> {
         let mut received = self.context.received.subscribe();
-        let _ = received.wait_for(|count| *count >= bytes).await;
+        let enough = received.wait_for(|count| *count >= bytes);
+        timeout(PATIENCE, enough).await.context("the cell received too little")??;
+        Ok(())
     }
 
     /// Every connection breaks, and none is accepted any more.
@@ -91,9 +100,8 @@ impl Cell {
 /// The `n`-th piece of every blob; pieces differ.
 #[must_use]
 pub fn piece(n: usize) -> Bytes {
-    let bytes =
-        (0..PIECE).map(|i| (n.wrapping_mul(31) ^ i.wrapping_mul(17) ^ (i >> 8)).to_le_bytes()[0]);
-    bytes.collect()
+    let number = n.to_le_bytes();
+    [&number[..], &vec![number[0] ^ 0x5a; PIECE - number.len()]].concat().into()
 }
 
 async fn answer(State(context): State<Context>, request: Request) -> Response {

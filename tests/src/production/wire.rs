@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::{Edge, WEB};
+use super::{Edge, PATIENCE, WEB};
 use crate::client::Answer;
 
 impl Edge {
@@ -29,6 +30,16 @@ impl Edge {
         Ok(connector.connect(ServerName::try_from(WEB)?, stream).await?)
     }
 
+    /// The certificate that new connections are shown, as DER.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub async fn certificate(&self) -> Result<Vec<u8>> {
+        let stream = self.connect(b"h2").await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        Ok(shown.context("none was shown")?.to_vec())
+    }
+
     /// Sends bytes over HTTP/1.1 and reads until the edge closes; they must make it do so.
     ///
     /// # Errors
@@ -38,7 +49,7 @@ impl Edge {
         stream.write_all(request).await?;
         let mut answer = Vec::new();
         // A close without TLS's own goodbye is as good.
-        let _ = stream.read_to_end(&mut answer).await;
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await?;
         parse(&String::from_utf8_lossy(&answer))
     }
 }

@@ -70,7 +70,7 @@ async fn what_is_no_http_of_ours_is_answered_in_json() {
     for (bytes, expected) in [
         ("BLAH\r\n\r\n".to_owned(), (400, "UNKNOWN")),
         (format!("GET / HTTP/1.0\r\n{host}\r\n"), (426, "UNSUPPORTED")),
-        (format!("GET / HTTP/9.9\r\n{host}\r\n"), (400, "UNKNOWN")),
+        (format!("GET / HTTP/9.9\r\n{host}\r\n"), (426, "UNSUPPORTED")),
         (format!("G\u{e9}T / HTTP/1.1\r\n{host}\r\n"), (400, "UNKNOWN")),
         ("GET / HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(), (400, "UNKNOWN")),
         (

@@ -47,6 +47,14 @@ async fn connect_is_refused() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_not_served_is_misdirected() {
+    let edge = Edge::start().await.unwrap();
+    let strange = http::Request::get(format!("https://strange.example.com{MANIFEST}"));
+    assert_eq!(ask(&edge, strange).await, Some(421));
+    assert_eq!(reached(&edge), 0);
+}
+
+#[tokio::test]
 async fn a_host_that_contradicts_the_authority_is_not_believed() {
     let edge = Edge::start().await.unwrap();
     ask(&edge, get(MANIFEST).header("host", "registry.gitlab.example.com")).await;

@@ -78,7 +78,8 @@ async fn an_overloaded_edge_says_so() {
         edge.stat("overload.envoy.overload_actions.stop_accepting_requests.active").await.unwrap()
             == 1
     })
-    .await;
+    .await
+    .unwrap();
     for http in BOTH {
         let answer = edge.get(http, WEB, MANIFEST, &[]).await.unwrap();
         assert_eq!(refusal(&answer), unavailable(503));

@@ -43,7 +43,7 @@ async fn no_log_holds_a_token() {
     }
     let last = "/v2/acme/dependency_proxy/containers/last/manifests/latest";
     edge.get(BOTH[0], WEB, last, &[]).await.unwrap();
-    edge.until("the access log", async || edge.access_log().contains("/last/")).await;
+    edge.until("the access log", async || edge.access_log().contains("/last/")).await.unwrap();
 
     let (secret, logs) = ("ThisIsNotForAnyLog", edge.logs());
     let told: Vec<_> = logs.lines().filter(|line| line.contains(secret)).collect();
@@ -55,7 +55,7 @@ async fn no_log_holds_a_token() {
 async fn the_access_log_is_a_json_object_a_request_with_its_id() {
     let edge = Edge::start().await.unwrap();
     let answer = edge.get(BOTH[1], WEB, &format!("{MANIFEST}?n=1"), &[]).await.unwrap();
-    edge.until("the access log", async || edge.access_log().ends_with('\n')).await;
+    edge.until("the access log", async || edge.access_log().ends_with('\n')).await.unwrap();
     let line: serde_json::Value = serde_json::from_str(edge.access_log().trim()).unwrap();
     assert_eq!(line["request_id"], answer.header("x-request-id"));
     assert_eq!((&line["path"], &line["status"]), (&MANIFEST.into(), &200.into()));
