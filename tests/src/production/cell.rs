@@ -1,6 +1,7 @@
 //! A cell that tells what reached it, and gives blobs as slowly as the test likes.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
@@ -36,6 +37,7 @@ struct Context {
     name: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     received: Arc<watch::Sender<usize>>,
+    sent: Arc<AtomicUsize>,
     pieces: watch::Receiver<usize>,
 }
 
@@ -57,6 +59,7 @@ impl Cell {
             name: name.to_owned(),
             seen: Arc::default(),
             received: Arc::new(watch::Sender::new(0)),
+            sent: Arc::default(),
             pieces: pieces.subscribe(),
         };
         let router = Router::new().fallback(answer).with_state(context.clone());
@@ -78,6 +81,12 @@ impl Cell {
     /// Lets blobs go on to this many pieces.
     pub fn allow(&self, pieces: usize) {
         self.pieces.send_replace(pieces);
+    }
+
+    /// Pieces of blobs that went out so far.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        self.context.sent.load(Ordering::Relaxed)
     }
 
     /// Waits until this many bytes of bodies have come.
@@ -112,7 +121,7 @@ async fn answer(State(context): State<Context>, request: Request) -> Response {
     let seen = Seen { target: target.clone(), headers: request.headers().clone() };
     context.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
     if let Some(pieces) = target.split_once("/blobs/").and_then(|(_, n)| n.parse().ok()) {
-        return Body::from_stream(blob(context.pieces, pieces)).into_response();
+        return Body::from_stream(blob(context, pieces)).into_response();
     }
     match target.rsplit('/').next() {
         Some("failing") => return (StatusCode::SERVICE_UNAVAILABLE, "failing").into_response(),
@@ -126,14 +135,12 @@ async fn answer(State(context): State<Context>, request: Request) -> Response {
     Json(json!({"cell": context.name, "target": target})).into_response()
 }
 
-fn blob(
-    allowed: watch::Receiver<usize>,
-    pieces: usize,
-) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    stream::unfold((0, allowed), move |(n, mut allowed)| async move {
-        if n == pieces || allowed.wait_for(|allowed| *allowed > n).await.is_err() {
+fn blob(context: Context, pieces: usize) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold((0, context), move |(n, mut context)| async move {
+        if n == pieces || context.pieces.wait_for(|allowed| *allowed > n).await.is_err() {
             return None;
         }
-        Some((Ok(piece(n)), (n + 1, allowed)))
+        context.sent.fetch_add(1, Ordering::Relaxed);
+        Some((Ok(piece(n)), (n + 1, context)))
     })
 }
