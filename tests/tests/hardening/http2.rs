@@ -36,8 +36,10 @@ async fn a_stream_with_forbidden_headers_is_reset_and_its_connection_serves_on()
     let large = get(MANIFEST).header("authorization", "a".repeat(40 * 1024));
     let underscore = get(MANIFEST).header("x_cell_cluster", "cell-2");
     let of_http_1 = get(MANIFEST).header("transfer-encoding", "chunked");
+    let longer = get(MANIFEST).header("content-length", "5");
     let connection = connect(&edge).await;
-    for (forbidden, served) in [underscore, of_http_1, many, large].into_iter().zip(1..) {
+    let all = [underscore, of_http_1, many, large, longer];
+    for (forbidden, served) in all.into_iter().zip(1..) {
         assert_eq!(ask_on(&connection, forbidden).await, None, "before number {served}");
         assert_eq!(ask_on(&connection, get(MANIFEST)).await, Some(200), "number {served}");
         assert_eq!(reached(&edge), served);
