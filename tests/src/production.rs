@@ -211,11 +211,6 @@ impl Edge {
     pub fn access_log(&self) -> String {
         fs::read_to_string(self.home.path().join("access.log")).unwrap_or_default()
     }
-
-    /// Envoy itself.
-    pub fn envoy(&mut self) -> &mut Process {
-        &mut self.envoy
-    }
 }
 
 /// Has Envoy check the shipped files; gives what it said.
