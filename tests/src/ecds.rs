@@ -35,13 +35,20 @@ pub fn move_into_place(path: &Path, text: &str) -> Result<()> {
     written.with_context(|| path.display().to_string())
 }
 
-/// A file of several lines keeps the indentation of the line it is put in, as YAML wants it.
 fn fill_in(line: &str, folder: &Path) -> Result<String> {
-    let Some((before, rest)) = line.split_once("${") else { return Ok(line.to_owned()) };
-    let (name, after) = rest.split_once('}').with_context(|| format!("no }} after: {line}"))?;
+    let Some((_, rest)) = line.split_once("${") else { return Ok(line.to_owned()) };
+    let (name, _) = rest.split_once('}').with_context(|| format!("no }} after: {line}"))?;
     let text = fs::read_to_string(folder.join(name)).with_context(|| name.to_owned())?;
+    Ok(substitute(line, &format!("${{{name}}}"), text.trim_end()))
+}
+
+/// A value of several lines keeps the indentation of the line it is put in, as YAML wants it.
+pub(crate) fn substitute(line: &str, name: &str, value: &str) -> String {
+    if !line.contains(name) {
+        return line.to_owned();
+    }
     let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
-    Ok(format!("{before}{}{after}", text.trim_end().replace('\n', &format!("\n{indent}"))))
+    line.replace(name, &value.replace('\n', &format!("\n{indent}")))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::{Ports, Settings};
+use crate::ecds::{move_into_place, substitute};
 use crate::program;
 
 /// One host of the edge.
@@ -54,13 +55,6 @@ pub(super) fn write(settings: &Settings, folder: &Path) -> Result<()> {
     move_into_place(&folder.join("clusters.yaml"), &fill_in("clusters.yaml", &common)?)?;
     let all = [vec![("${LISTENERS}", listeners.trim_end().to_owned())], common].concat();
     move_into_place(&folder.join("envoy.yaml"), &fill_in("envoy.yaml", &all)?)
-}
-
-/// Envoy watches the folder for files that are moved into it, not for writes.
-fn move_into_place(path: &Path, text: &str) -> Result<()> {
-    let aside = path.with_extension("new");
-    fs::write(&aside, text)?;
-    Ok(fs::rename(&aside, path)?)
 }
 
 fn common(settings: &Settings, folder: &Path) -> Result<Vec<Meaning>> {
@@ -111,15 +105,11 @@ fn fill_in(template: &str, meanings: &[Meaning]) -> Result<String> {
     let path = program::workspace().join("envoy/demo").join(template);
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     Ok(meanings.iter().fold(text, |text, (name, value)| {
-        text.lines().map(|line| substitute(line, name, value) + "\n").collect()
+        text.lines().map(|line| filled(line, name, value) + "\n").collect()
     }))
 }
 
-/// A value of several lines keeps the indentation of the line it stands in, as YAML wants it.
-fn substitute(line: &str, name: &str, value: &str) -> String {
-    if line.trim_start().starts_with('#') || !line.contains(name) {
-        return line.to_owned();
-    }
-    let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
-    line.replace(name, &value.replace('\n', &format!("\n{indent}")))
+/// Comments speak of the names.
+fn filled(line: &str, name: &str, value: &str) -> String {
+    if line.trim_start().starts_with('#') { line.to_owned() } else { substitute(line, name, value) }
 }
