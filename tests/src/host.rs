@@ -182,6 +182,11 @@ impl FilterHost {
         self.store.data_mut().unknown_clusters.insert(name.to_owned());
     }
 
+    /// Calls of functions that only Envoy has fail from now on, as in another host.
+    pub fn remove_foreign_functions(&mut self) {
+        self.store.data_mut().has_foreign_functions = false;
+    }
+
     fn next_tick(&self, end_ns: u64) -> Option<(ContextId, Tick)> {
         let due = self.store.data().ticks.iter().filter(|(_, tick)| tick.due_ns <= end_ns);
         due.min_by_key(|(_, tick)| tick.due_ns).map(|(root, tick)| (*root, *tick))

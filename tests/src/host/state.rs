@@ -148,6 +148,7 @@ pub(super) struct State {
     pub(super) calls: BTreeMap<CallId, Call>,
     pub(super) calls_made: u32,
     pub(super) unknown_clusters: BTreeSet<String>,
+    pub(super) has_foreign_functions: bool,
     /// The answer being delivered; only a callback sees it.
     pub(super) call_answer: Option<Message>,
     pub(super) logs: Vec<LogLine>,
@@ -177,6 +178,7 @@ impl State {
             calls: BTreeMap::new(),
             calls_made: 0,
             unknown_clusters: BTreeSet::new(),
+            has_foreign_functions: true,
             call_answer: None,
             logs: Vec::new(),
             log_level: LogLevel::Trace,

@@ -46,6 +46,16 @@ fn the_route_is_chosen_once_and_after_the_last_header() {
 }
 
 #[test]
+fn where_envoys_own_functions_are_missing_the_headers_are_set_all_the_same() {
+    let mut host = host();
+    host.remove_foreign_functions();
+    let stream = routed(&mut host, pull("acme"), "cell-1");
+    assert_eq!(cluster(&host, stream).as_deref(), Some("cell-1"));
+    assert_eq!(host.route_cache_clears(stream), 0);
+    assert!(still_works(&mut host));
+}
+
+#[test]
 fn forged_copies_are_gone_in_every_spelling_and_number() {
     for name in OWNED {
         for spelling in [name.to_owned(), name.replace('-', "_"), name.replacen('-', "_", 1)] {

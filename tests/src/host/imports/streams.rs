@@ -53,7 +53,7 @@ fn link_foreign_functions(linker: &mut Linker<State>) -> Result<()> {
             hostcall(caller, |guest| {
                 let name = guest.read_text(name, name_size)?;
                 guest.read(data, size)?;
-                if name != "clear_route_cache" {
+                if name != "clear_route_cache" || !guest.state().has_foreign_functions {
                     return Err(Status::NotFound.into());
                 }
                 if let Some(stream) = guest.state().stream() {
