@@ -12,6 +12,7 @@
 //! - [`client`], [`skopeo`]: a client that shows every byte, and a real one.
 //! - [`process`], [`program`]: starting things, and stopping them again.
 //! - [`progress`]: what long work says while it runs.
+//! - [`wait`]: until something holds.
 //!
 //! Everything listens on loopback, lives in a folder of its own and goes when its value is dropped.
 
@@ -31,3 +32,4 @@ pub mod progress;
 pub mod replay;
 pub mod skopeo;
 pub mod stack;
+pub mod wait;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::{Certificate, Client, ClientBuilder};
@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 
 use crate::client::Answer;
 use crate::process::{Process, free_port};
-use crate::{ecds, program};
+use crate::{ecds, program, wait};
 
 mod cell;
 mod certificates;
@@ -191,13 +191,8 @@ impl Edge {
     /// # Errors
     /// A minute passes; what Envoy printed last is told.
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while !holds().await {
-            let log = self.envoy.last_lines();
-            ensure!(Instant::now() < deadline, "waited in vain for {what}\n{log}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+        let waited = wait::until(what, async || holds().await.then_some(())).await;
+        waited.with_context(|| self.envoy.last_lines())
     }
 
     /// Everything Envoy printed or logged so far.

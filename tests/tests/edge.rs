@@ -7,9 +7,11 @@ use std::path::Path;
 
 use e2e::client::{Login, Puller};
 use e2e::distribution::Distribution;
+use e2e::ecds;
 use e2e::image::{Image, noise};
 use e2e::skopeo;
 use e2e::stack::{Ports, Settings, Stack};
+use e2e::wait::until;
 use oci::Digest;
 use tempfile::TempDir;
 
@@ -231,11 +233,7 @@ async fn a_new_filter_configuration_replaces_the_old_one_and_a_broken_one_does_n
     let edge = Edge::start().await;
     let file = edge.folder.path().join("state/filter.yaml");
     let shipped = fs::read_to_string(&file).unwrap();
-    let replace = |text: &str| {
-        let aside = file.with_extension("new");
-        fs::write(&aside, text).unwrap();
-        fs::rename(&aside, &file).unwrap();
-    };
+    let replace = |text: &str| ecds::move_into_place(&file, text).unwrap();
     let rule = async || {
         let answer = edge.puller("acme", "app", None).manifest("latest").await.unwrap();
         assert_eq!(answer.header("x-cell"), "cell-1");
@@ -243,22 +241,11 @@ async fn a_new_filter_configuration_replaces_the_old_one_and_a_broken_one_does_n
     };
 
     replace(&shipped.replace("\"dependency_proxy\"", "\"renamed\""));
-    for _ in 0..500 {
-        if rule().await == "renamed" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert_eq!(rule().await, "renamed");
+    until("the new rule", async || (rule().await == "renamed").then_some(())).await.unwrap();
 
     replace(&shipped.replace("\"regexValue\"", "\"regexValeu\""));
-    for _ in 0..1000 {
-        if edge.stack.logs().contains("regexValeu") {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert!(edge.stack.logs().contains("regexValeu"), "the log names the field");
+    let named = async || edge.stack.logs().contains("regexValeu").then_some(());
+    until("a log line that names the field", named).await.unwrap();
     assert_eq!(rule().await, "renamed", "the last good one serves");
 }
 

@@ -16,7 +16,6 @@ mod headers;
 mod hosts;
 #[path = "hardening/http2.rs"]
 mod http2;
-
 #[path = "hardening/kubernetes.rs"]
 mod kubernetes;
 #[path = "hardening/outages.rs"]

@@ -1,13 +1,12 @@
 //! A cell's pull-through cache against an upstream that counts and fails on demand.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail by panic")]
-
-use std::time::Duration;
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panic")]
 
 use e2e::cell::Cell;
 use e2e::client::{Answer, Login, Puller};
 use e2e::fault::FaultRegistry;
 use e2e::image::{Image, Manifest, noise};
+use e2e::wait::until;
 use oci::Digest;
 
 #[path = "origin/access.rs"]
@@ -64,13 +63,7 @@ impl Pull {
 
 /// Waits for what a detached task does.
 async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..500 {
-        if holds().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("it did not happen within five seconds");
+    until("a detached task", async || holds().await.then_some(())).await.unwrap();
 }
 
 fn same_manifest(answer: &Answer, manifest: &Manifest) {

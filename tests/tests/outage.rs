@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -16,7 +15,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use e2e::client::{Answer, Puller};
+use e2e::ecds;
 use e2e::stack::{Ports, Settings, Stack};
+use e2e::wait::until;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -80,7 +81,7 @@ impl Edge {
         let address = ("127.0.0.1", self.stack.ports.topology);
         let listener =
             until("the port is free", async || tokio::net::TcpListener::bind(address).await.ok());
-        let listener = listener.await;
+        let listener = listener.await.unwrap();
         let lines = Arc::new(Mutex::new(lines.iter().cloned().collect()));
         let script = Script { lines, calls: Arc::default() };
         let service = Router::new().route("/v1/classify", post(classify));
@@ -128,26 +129,12 @@ impl Edge {
     /// Changes a file of Envoy's by moving another into its place.
     fn change(&self, name: &str, change: impl FnOnce(&str) -> String) {
         let file = self.file(name);
-        let aside = file.with_extension("new");
-        fs::write(&aside, change(&fs::read_to_string(&file).unwrap())).unwrap();
-        fs::rename(&aside, &file).unwrap();
+        ecds::move_into_place(&file, &change(&fs::read_to_string(&file).unwrap())).unwrap();
     }
 
     fn file(&self, name: &str) -> std::path::PathBuf {
         let folder: &Path = self.folder.path();
         folder.join("state").join(name)
-    }
-}
-
-/// Asks until there is an answer, half a minute at most.
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -171,7 +158,7 @@ async fn an_expired_answer_serves_at_once_and_the_next_one_comes_by_itself() {
     let cell = async || puller.manifest("latest").await.unwrap().header("x-cell").to_owned();
     assert_eq!(cell().await, "cell-1");
     assert_eq!(cell().await, "cell-1", "it does not wait for the new answer");
-    until("the new answer", async || (cell().await == "cell-2").then_some(())).await;
+    until("the new answer", async || (cell().await == "cell-2").then_some(())).await.unwrap();
     assert_eq!(script.calls(), 2);
 }
 
@@ -202,7 +189,7 @@ async fn prometheus_sees_what_the_filter_counts_with_labels() {
         let count = edge.metric("cell_router_classify_milliseconds_count{}").await;
         (count == Some(2)).then_some(())
     };
-    until("the histogram", measured).await;
+    until("the histogram", measured).await.unwrap();
     assert!(!edge.own_metrics().await.contains("initech"));
 }
 
@@ -218,7 +205,7 @@ async fn a_service_without_a_single_endpoint_is_a_503_a_line_each_and_no_dead_wo
         text.replace("\"cluster\": \"topology\"", "\"cluster\": \"nobody\"")
     });
     let refused = async || Some(edge.pull("acme").await).filter(|answer| answer.status == 503);
-    let answer = until("the new configuration", refused).await;
+    let answer = until("the new configuration", refused).await.unwrap();
     assert_eq!(answer.code().as_deref(), Some("UNAVAILABLE"));
     for n in 0..20 {
         assert_eq!(edge.pull(&format!("group-{n}")).await.status, 503);
@@ -228,13 +215,13 @@ async fn a_service_without_a_single_endpoint_is_a_503_a_line_each_and_no_dead_wo
     assert!(line["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{line}");
     let retired =
         async || (edge.metric("cell_router_cache_entries{}").await == Some(0)).then_some(());
-    until("the old configuration's cache to be gone", retired).await;
+    until("the old configuration's cache to be gone", retired).await.unwrap();
 
     edge.change("filter.yaml", |text| {
         text.replace("\"cluster\": \"nobody\"", "\"cluster\": \"topology\"")
     });
     let served = async || (edge.pull("acme").await.header("x-cell") == "cell-1").then_some(());
-    until("the old configuration", served).await;
+    until("the old configuration", served).await.unwrap();
     assert!(!edge.stack.logs().contains("panicked"), "{}", edge.stack.logs());
 }
 
@@ -260,7 +247,7 @@ async fn a_large_upload_waits_for_its_cell_and_arrives_whole() {
         answer.text().await.ok()
     };
     let arrived = async || upload("initech").await.filter(|text| *text == SIZE.to_string());
-    until("the cell's new place", arrived).await;
+    until("the cell's new place", arrived).await.unwrap();
     script.change(&[Say::Fail, Say::Fail, Say::Cell("cell-1", "max-age=60")]);
     assert_eq!(upload("umbrella").await, Some(SIZE.to_string()));
     assert_eq!(script.calls(), 3, "it waited");
@@ -289,7 +276,7 @@ async fn a_filter_that_crashes_sends_nobody_to_a_cell_and_holds_up_nobody() {
         lines.collect::<Vec<_>>().join("\n")
     });
     let crashed = async || Some(edge.pull("acme").await).filter(|answer| answer.status == 503);
-    until("the filter that crashes", crashed).await;
+    until("the filter that crashes", crashed).await.unwrap();
     for _ in 0..20 {
         let answer = edge.pull("acme").await;
         assert_eq!((answer.status, answer.header("x-cell")), (503, ""));
@@ -298,5 +285,5 @@ async fn a_filter_that_crashes_sends_nobody_to_a_cell_and_holds_up_nobody() {
     }
     edge.change("filter.yaml", |_| good);
     let served = async || (edge.pull("acme").await.header("x-cell") == "cell-1").then_some(());
-    until("the good filter", served).await;
+    until("the good filter", served).await.unwrap();
 }
