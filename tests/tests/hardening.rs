@@ -8,6 +8,8 @@ use e2e::production::{Edge, Http};
 
 #[path = "hardening/crash.rs"]
 mod crash;
+#[path = "hardening/demo.rs"]
+mod demo;
 #[path = "hardening/framing.rs"]
 mod framing;
 #[path = "hardening/headers.rs"]
