@@ -48,6 +48,35 @@ fn the_filter_takes_its_configuration() {
     assert_eq!(plugin["spec"]["failStrategy"], "FAIL_RELOAD");
 }
 
+/// The texts at a place of each value, of those that have one.
+fn texts<'v>(values: &'v [Value], place: &str) -> Vec<&'v str> {
+    values.iter().filter_map(|value| value.pointer(place)?.as_str()).collect()
+}
+
+#[test]
+fn what_a_client_could_forge_is_removed_as_in_production() {
+    let text = production::shipped("envoy.yaml").unwrap();
+    let production: Value = serde_saphyr::from_str(&text).unwrap();
+    const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+    const MUTATIONS: &str = "/early_header_mutation_extensions/0/typed_config/mutations";
+    let removed = all(production.pointer(&format!("{MANAGER}{MUTATIONS}")).unwrap());
+    let prefixes = texts(&removed, "/remove_on_match/key_matcher/prefix");
+    let names = texts(&removed, "/remove");
+    assert!(!prefixes.is_empty() && !names.is_empty());
+
+    let istio = of_kind(&documents("istio.yaml"), "EnvoyFilter");
+    let manager = &istio["spec"]["configPatches"][0]["patch"]["value"]["typed_config"];
+    assert_eq!(all(manager.pointer(MUTATIONS).unwrap()), removed);
+
+    let gateway = of_kind(&documents("envoy-gateway.yaml"), "ClientTrafficPolicy");
+    let gateway = all(&gateway["spec"]["headers"]["earlyRequestHeaders"]["remove"]);
+    let gateway = texts(&gateway, "");
+    assert!(names.iter().all(|name| gateway.contains(name)), "{gateway:?}");
+    for prefix in prefixes {
+        assert!(gateway.iter().any(|name| name.starts_with(prefix)), "{prefix}: {gateway:?}");
+    }
+}
+
 #[test]
 fn envoy_takes_what_envoy_gateway_gives_it() {
     let patches =
