@@ -61,6 +61,9 @@ pub enum Error {
     /// A token was asked for a service that is not offered.
     #[error("no service `{0}` here; ask for `dependency_proxy` or `container_registry`")]
     UnknownService(String),
+    /// A token was asked for two services at once.
+    #[error("one token is for one service; ask for each separately")]
+    SeveralServices,
     /// A token was asked for more repositories than one token may speak of.
     #[error("a token may speak of {0} repositories at most")]
     TooManyScopes(usize),
@@ -147,7 +150,9 @@ impl Error {
             Self::ForeignCredential => (StatusCode::FORBIDDEN, ErrorCode::Denied),
             Self::BadAuthorization(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unauthorized),
             Self::UnknownService(_) => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
-            Self::TooManyScopes(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
+            Self::SeveralServices | Self::TooManyScopes(_) => {
+                (StatusCode::BAD_REQUEST, ErrorCode::Unsupported)
+            }
             Self::GroupUnknown(_) | Self::Disabled(_) => {
                 (StatusCode::NOT_FOUND, ErrorCode::NameUnknown)
             }

@@ -72,14 +72,15 @@ async fn grant(app: &App, query: &str, headers: &HeaderMap) -> Result<Response, 
 
 /// Named once, or repeated alike; the dependency proxy where none is.
 fn service_of(query: &str) -> Result<Service, Error> {
-    let mut service = None;
-    for name in query::values(query, "service") {
-        match Service::named(&name) {
-            Some(known) if service.is_none_or(|before| before == known) => service = Some(known),
-            _ => return Err(Error::UnknownService(name.into_owned())),
-        }
-    }
-    Ok(service.unwrap_or(Service::DependencyProxy))
+    let mut services = query::values(query, "service")
+        .map(|name| Service::named(&name).ok_or_else(|| Error::UnknownService(name.into_owned())));
+    let first = services.next().unwrap_or(Ok(Service::DependencyProxy))?;
+    services.try_fold(
+        first,
+        |first, other| {
+            if other? == first { Ok(first) } else { Err(Error::SeveralServices) }
+        },
+    )
 }
 
 /// What is asked is noted, not granted: membership is checked at every pull, so that it ends at

@@ -166,7 +166,7 @@ async fn a_bad_token_request_is_refused_in_json() {
         (format!("service=dependency_proxy&{scope}"), None, 401, "UNAUTHORIZED"),
         (format!("service=dependency_proxy&{scope}"), Some(&foreign), 403, "DENIED"),
         (format!("service=teapot&{scope}"), None, 404, "UNSUPPORTED"),
-        ("service=container_registry&service=dependency_proxy".into(), None, 404, "UNSUPPORTED"),
+        ("service=container_registry&service=dependency_proxy".into(), None, 400, "UNSUPPORTED"),
         (format!("service=container_registry{many}"), None, 400, "UNSUPPORTED"),
     ] {
         let answer = ask(&cell, &query, login).await;
