@@ -74,7 +74,8 @@ enum Command {
         name: String,
     },
     /// Print the certificate by which the Cell's container registry knows this Cell's tokens: its
-    /// `auth.token.rootcertbundle`.
+    /// `auth.token.rootcertbundle`. CNCF distribution 3 takes the answer of /oauth/discovery/keys
+    /// instead, as `auth.token.jwks`.
     RegistryCertificate,
 }
 

@@ -1,5 +1,6 @@
-//! The signing key's public half as a registry wants it: CNCF distribution and GitLab's registry
-//! read `rootcertbundle`, and look only at the certificate's key.
+//! The signing key's public half as a registry wants it: GitLab's registry and CNCF distribution 2
+//! read `rootcertbundle`, and look only at the certificate's key. Distribution 3 wants a JWK Set, which
+//! the origin serves.
 
 use anyhow::Result;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SerialNumber, date_time_ymd};

@@ -22,7 +22,8 @@ pub struct SigningKey {
     pub(super) pkcs8: Vec<u8>,
     /// The uncompressed point: 0x04, x, y (SEC 1 §2.3.3).
     pub(super) point: Vec<u8>,
-    /// What JWTs name the key by: libtrust's fingerprint, which container registries look up.
+    /// What JWTs name the key by: libtrust's fingerprint. Registries that read `rootcertbundle` work it
+    /// out themselves, those that read a JWK Set find it there.
     pub(super) id: String,
 }
 
