@@ -52,11 +52,10 @@ async fn dots_slashes_and_backslashes_are_resolved_before_the_cell_is_chosen() {
     assert_eq!(reached(&edge), 6);
 }
 
-/// Names are in lower case, but that is the cell's to say: `ACME` is not claimed by anybody, so no
-/// group's cell gets it.
+/// Whether letter case matters is the Topology Service's to say; to the one here it does.
 #[tokio::test]
-async fn upper_case_is_another_name() {
+async fn a_name_in_upper_case_is_asked_about_as_it_stands() {
     let edge = Edge::start().await.unwrap();
     let answer = edge.send(&request(&format!("GET /v2/GLOBEX/{IMAGE}"), "")).await.unwrap();
-    assert_eq!(cell(&answer), "cell-1", "the first cell, which knows no such group");
+    assert_eq!(cell(&answer), "cell-1", "nobody's, so the first cell's");
 }
