@@ -15,6 +15,7 @@ async fn no_log_holds_a_token() {
         format!("/jwt/auth%3Fprivate_token={TOKEN}"),
         format!("/api/v4/x;private_token={TOKEN}"),
         format!("/v2/{TOKEN}/dependency_proxy/containers/alpine/manifests/latest"),
+        format!("/v2/{}/app/manifests/latest", TOKEN.replace("glpat-", "glrtr-")),
         format!("/feed?feed_token={TOKEN}"),
     ];
     let headers = [
