@@ -1,7 +1,7 @@
 //! What tests and the demo are made of: fakes, harnesses, and the real programs they drive.
 //!
 //! - [`host`]: Envoy's proxy-wasm host in miniature, on wasmtime, for the compiled filter.
-//! - [`replay`]: the rulesets' cases, played through it.
+//! - [`rulesets`], [`replay`]: the rulesets shipped, and their cases, played through it.
 //! - [`stack`]: the whole edge in real processes: Envoy, the Topology Service, the cells.
 //! - [`cell`]: one origin inside the test's own process.
 //! - [`production`]: the edge as `envoy/envoy.yaml` sets it up, with TLS on all sides.
@@ -30,6 +30,7 @@ pub mod program;
 pub mod progress;
 #[cfg(feature = "wasm-host")]
 pub mod replay;
+pub mod rulesets;
 pub mod skopeo;
 pub mod stack;
 pub mod wait;

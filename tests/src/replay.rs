@@ -1,15 +1,14 @@
 //! Plays the cases of the shipped rulesets through the compiled filter.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use router::cases::{Case, CaseFile, Directory, Expect, ExpectReply, filter_config};
 use router::{CallError, CallResult};
-use serde_json::Value;
 
 use crate::host::{CallId, FilterHost, Outcome, StreamId};
-use crate::program;
+use crate::rulesets;
 
 /// What came of a case.
 #[derive(Debug)]
@@ -22,19 +21,13 @@ pub struct Played {
     pub fuel: u64,
 }
 
-/// Where the shipped rulesets are.
-#[must_use]
-pub fn rulesets() -> PathBuf {
-    program::workspace().join("rulesets")
-}
-
 /// The shipped rulesets' names and cases, sorted.
 ///
 /// # Errors
 /// A file cannot be read.
 pub fn case_files() -> Result<Vec<(String, CaseFile)>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(rulesets())? {
+    for entry in fs::read_dir(rulesets::folder())? {
         let file = entry?.path();
         let name = file.file_name().and_then(|name| name.to_str());
         if let Some(name) = name.and_then(|name| name.strip_suffix(".cases.json")) {
@@ -50,22 +43,12 @@ fn load(file: &Path) -> Result<CaseFile> {
     Ok(CaseFile::from_json(&fs::read(file)?)?)
 }
 
-/// A shipped ruleset as written.
-///
-/// # Errors
-/// There is none of this name.
-pub fn ruleset(name: &str) -> Result<Value> {
-    let file = rulesets().join(name).with_extension("json");
-    let text = fs::read(&file).with_context(|| file.display().to_string())?;
-    serde_json::from_slice(&text).with_context(|| file.display().to_string())
-}
-
 /// A host with a shipped ruleset.
 ///
 /// # Errors
 /// There is none of this name, or the filter refuses it.
 pub fn shipped(name: &str) -> Result<FilterHost> {
-    Ok(FilterHost::start(filter_config(&ruleset(name)?).to_string())?)
+    Ok(FilterHost::start(filter_config(&rulesets::read(name)?).to_string())?)
 }
 
 /// Sends a case's request and answers its calls, each round in turn.

@@ -1,7 +1,8 @@
 //! Fuel of a request, for each shipped ruleset: decided by its first rule, and by its last.
 
 use anyhow::{Context as _, Result};
-use e2e::replay::{case_files, play, ruleset, shipped};
+use e2e::replay::{case_files, play, shipped};
+use e2e::rulesets;
 use router::cases::{Case, CaseFile};
 use serde_json::Value;
 
@@ -45,7 +46,7 @@ fn fuel(name: &str, case: &Case, file: &CaseFile) -> Result<[u64; 3]> {
 }
 
 fn first_and_last<'f>(name: &str, file: &'f CaseFile) -> Result<[(&'static str, &'f Case); 2]> {
-    let ruleset = ruleset(name)?;
+    let ruleset = rulesets::read(name)?;
     let rules = ruleset.get("rules").and_then(Value::as_array).context("a ruleset has rules")?;
     let by = |rule: Option<&Value>| {
         let id = rule.and_then(|rule| rule.get("id")?.as_str());

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use e2e::process::{Process, free_port};
-use e2e::program;
+use e2e::{program, rulesets};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -216,9 +216,7 @@ fn extension(name: &str, kind: &str, mut body: Value) -> Value {
 }
 
 fn filter_configuration() -> Result<String> {
-    let path = program::workspace().join("rulesets/dependency_proxy.json");
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let ruleset: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    let ruleset = rulesets::read("dependency_proxy")?;
     let topology = json!({"cluster": "topology", "authority": "topology"});
     Ok(json!({"topologyService": topology, "ruleset": ruleset}).to_string())
 }

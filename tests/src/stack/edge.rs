@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Ports, Settings};
 use crate::ecds::{move_into_place, substitute};
-use crate::program;
+use crate::{program, rulesets};
 
 /// One host of the edge.
 struct Host {
@@ -85,9 +85,6 @@ fn own(host: &Host, settings: &Settings) -> Result<Vec<Meaning>> {
 }
 
 fn filter_configuration(ruleset: &str, settings: &Settings) -> Result<String> {
-    let path = program::workspace().join("rulesets").join(ruleset).with_extension("json");
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let ruleset: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     let configuration = json!({
         "topologyService": {
             "cluster": "topology",
@@ -96,7 +93,7 @@ fn filter_configuration(ruleset: &str, settings: &Settings) -> Result<String> {
             "registryDesign": settings.registry_design.as_str(),
         },
         "responseHeaders": true,
-        "ruleset": ruleset,
+        "ruleset": rulesets::read(ruleset)?,
     });
     Ok(serde_json::to_string_pretty(&configuration)?)
 }

@@ -1,6 +1,7 @@
 //! Every case of every shipped ruleset, through the compiled filter.
 
-use e2e::replay::{Played, case_files, play, rulesets, without_query};
+use e2e::replay::{Played, case_files, play, without_query};
+use e2e::rulesets;
 use router::cases::{Case, Expect};
 
 use super::config::shipped;
@@ -15,7 +16,7 @@ fn visible(expect: &Expect, case: &Case) -> Expect {
 #[test]
 fn every_case_of_every_ruleset_has_the_outcome_the_router_promises() {
     let files = case_files().unwrap();
-    assert!(!files.is_empty(), "no cases in {}", rulesets().display());
+    assert!(!files.is_empty(), "no cases in {}", rulesets::folder().display());
     let mut wrong = Vec::new();
     for (ruleset, file) in &files {
         for case in &file.cases {
