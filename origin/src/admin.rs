@@ -25,7 +25,7 @@ pub async fn open(config: &Config) -> Result<Db> {
 pub async fn create_group(db: &Db, path: &str, visibility: Visibility) -> Result<()> {
     anyhow::ensure!(crate::http::action::is_group_path(path), "`{path}` is not a group's path");
     allow_existing(db.create_group(path, visibility).await)
-        .with_context(|| format!("cannot make the group {path}; the one above it must be there"))
+        .with_context(|| format!("cannot make the group {path}"))
 }
 
 /// Changes who sees a group's part of the container registry.
@@ -33,7 +33,7 @@ pub async fn create_group(db: &Db, path: &str, visibility: Visibility) -> Result
 /// # Errors
 /// The group is missing, or the database fails.
 pub async fn set_visibility(db: &Db, path: &str, to: Visibility) -> Result<()> {
-    db.set_visibility(path, to).await.with_context(|| format!("no group {path}"))
+    Ok(db.set_visibility(path, to).await?)
 }
 
 /// Makes a user; one that is there stays as it is.
@@ -50,8 +50,8 @@ pub async fn create_user(db: &Db, username: &str) -> Result<()> {
 /// # Errors
 /// Either is missing, or the database fails.
 pub async fn add_member(db: &Db, group: &str, username: &str, role: Role) -> Result<()> {
-    let user = db.user_id(username).await.with_context(|| format!("no user {username}"))?;
-    db.add_member(group, user, role).await.with_context(|| format!("no group {group}"))
+    let user = db.user_id(username).await?;
+    Ok(db.add_member(group, user, role).await?)
 }
 
 /// Makes a personal access token; its text is shown now and never again.
@@ -59,7 +59,7 @@ pub async fn add_member(db: &Db, group: &str, username: &str, role: Role) -> Res
 /// # Errors
 /// The user is missing, or the database fails.
 pub async fn create_token(config: &Config, db: &Db, username: &str, name: &str) -> Result<Secret> {
-    let user = db.user_id(username).await.with_context(|| format!("no user {username}"))?;
+    let user = db.user_id(username).await?;
     let token = personal::mint(config.cell.id, user)?;
     db.add_token(token.expose(), user, name).await?;
     Ok(token)

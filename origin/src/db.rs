@@ -16,7 +16,7 @@ pub mod tokens;
 /// The schema's history; forward only.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// Why a question could not be answered; never "there is no such row".
+/// Why a question could not be answered, or what it took for granted.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     /// The database failed or cannot be reached.
@@ -36,6 +36,14 @@ pub enum DbError {
     /// A row of that name is there already.
     #[error("`{0}` exists already")]
     Exists(String),
+    /// No row of that name.
+    #[error("there is no {what} `{name}`")]
+    Missing {
+        /// What was looked for.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
 }
 
 /// A pool of connections to the Cell's database.

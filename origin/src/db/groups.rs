@@ -79,7 +79,7 @@ impl Db {
     /// Makes a group; the group above it must be there.
     ///
     /// # Errors
-    /// [`DbError::Exists`], no group above, or the database fails.
+    /// [`DbError::Exists`], [`DbError::Missing`] of the group above, or the database fails.
     pub async fn create_group(
         &self,
         path: &str,
@@ -108,7 +108,7 @@ impl Db {
     /// Changes who sees a group.
     ///
     /// # Errors
-    /// No such group, or the database fails.
+    /// [`DbError::Missing`], or the database fails.
     pub async fn set_visibility(&self, path: &str, to: Visibility) -> Result<(), DbError> {
         let group = self.group_id(path).await?;
         sqlx::query("UPDATE groups SET visibility = $1 WHERE id = $2")
@@ -140,7 +140,7 @@ impl Db {
     /// Makes `user` a member of the group at `path`; one who is a member already gets this role.
     ///
     /// # Errors
-    /// No such group, or the database fails.
+    /// [`DbError::Missing`], or the database fails.
     pub async fn add_member(&self, path: &str, user: UserId, role: Role) -> Result<(), DbError> {
         let group = self.group_id(path).await?;
         sqlx::query(
@@ -159,21 +159,23 @@ impl Db {
     /// The user of that name.
     ///
     /// # Errors
-    /// [`sqlx::Error::RowNotFound`] within [`DbError::Sql`], or the database fails.
+    /// [`DbError::Missing`], or the database fails.
     pub async fn user_id(&self, username: &str) -> Result<UserId, DbError> {
-        let (id,): (i64,) = sqlx::query_as("SELECT id FROM users WHERE username = $1")
+        let found: Option<(i64,)> = sqlx::query_as("SELECT id FROM users WHERE username = $1")
             .bind(username)
-            .fetch_one(&self.pool)
+            .fetch_optional(&self.pool)
             .await?;
-        Ok(UserId(id))
+        let missing = || DbError::Missing { what: "user", name: username.to_owned() };
+        found.map(|(id,)| UserId(id)).ok_or_else(missing)
     }
 
     async fn group_id(&self, path: &str) -> Result<GroupId, DbError> {
-        let (id,): (i64,) = sqlx::query_as("SELECT id FROM groups WHERE path = $1")
+        let found: Option<(i64,)> = sqlx::query_as("SELECT id FROM groups WHERE path = $1")
             .bind(path.to_lowercase())
-            .fetch_one(&self.pool)
+            .fetch_optional(&self.pool)
             .await?;
-        Ok(GroupId(id))
+        let missing = || DbError::Missing { what: "group", name: path.to_owned() };
+        found.map(|(id,)| GroupId(id)).ok_or_else(missing)
     }
 }
 

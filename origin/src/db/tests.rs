@@ -118,7 +118,8 @@ async fn the_highest_role_on_the_way_counts_and_only_the_deepest_groups_visibili
     db.set_visibility("acme/oss", Visibility::Private).await.unwrap();
     let reports = Some(Role::Reporter);
     assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Private, reports));
-    assert!(db.set_visibility("nobody", Visibility::Public).await.is_err());
+    let missing = db.set_visibility("nobody", Visibility::Public).await.unwrap_err();
+    assert_eq!(missing.to_string(), "there is no group `nobody`");
 }
 
 #[tokio::test]
@@ -139,7 +140,9 @@ async fn members_of_a_database_of_before_are_guests_of_private_groups() {
 #[tokio::test]
 async fn a_group_needs_the_group_above_it_and_a_free_path() {
     let (_folder, db) = database().await;
-    assert!(db.create_group("acme/team", Visibility::Private).await.is_err());
+    let orphan = db.create_group("acme/team", Visibility::Private).await.unwrap_err();
+    assert_eq!(orphan.to_string(), "there is no group `acme`");
+    assert_eq!(db.user_id("bob").await.unwrap_err().to_string(), "there is no user `bob`");
     db.create_group("acme", Visibility::Private).await.unwrap();
     assert!(
         matches!(db.create_group("Acme", Visibility::Private).await, Err(DbError::Exists(path)) if path == "acme")
