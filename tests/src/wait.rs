@@ -21,3 +21,20 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> Re
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Asks until it holds twenty times in a row: a change reaches Envoy's workers one after the other,
+/// and any of them may be asked.
+///
+/// # Errors
+/// A minute passes without.
+pub async fn until_settled(what: &str, mut holds: impl AsyncFnMut() -> bool) -> Result<()> {
+    until(what, async || {
+        for _ in 0..20 {
+            if !holds().await {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await
+}

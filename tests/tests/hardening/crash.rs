@@ -3,6 +3,7 @@
 use std::fs;
 
 use e2e::production::{Edge, WEB};
+use e2e::wait::until_settled;
 
 use super::{BOTH, MANIFEST, cell, reached, refusal};
 
@@ -29,7 +30,7 @@ async fn a_filter_that_crashes_reaches_no_cell_and_is_made_anew() {
     let good = edge.file("filter-web.yaml").unwrap();
     fs::write(edge.folder.join("trap.wasm"), wat::parse_str(TRAP).unwrap()).unwrap();
     edge.move_into_place("filter-web.yaml", &good.replace("/filter.wasm", "/trap.wasm")).unwrap();
-    edge.until("the other filter to be there", async || says_undecided(&edge).await).await.unwrap();
+    until_settled("the other filter", async || says_undecided(&edge).await).await.unwrap();
 
     let before = reached(&edge);
     let names: Vec<_> = (0..20).map(|n| format!("x-{n}")).collect();
@@ -46,7 +47,7 @@ async fn a_filter_that_crashes_reaches_no_cell_and_is_made_anew() {
     edge.until("a new VM", async || says_undecided(&edge).await).await.unwrap();
 
     edge.move_into_place("filter-web.yaml", &good).unwrap();
-    edge.until("the good filter", async || !says_undecided(&edge).await).await.unwrap();
+    until_settled("the good filter", async || !says_undecided(&edge).await).await.unwrap();
     assert_eq!(cell(&edge.get(BOTH[1], WEB, MANIFEST, &[]).await.unwrap()), "cell-1");
 }
 
