@@ -158,7 +158,7 @@ impl<H: Host> Exchange<H> {
             match step {
                 Step::Continue(decision) => return self.route(decision),
                 Step::Reply(reply) => return self.answer(&reply),
-                Step::Ask(..) if !self.worker.has_room() => {
+                Step::Ask(..) if !self.worker.has_room_for(self.context) => {
                     self.trouble(Trouble::TooManyWaiting);
                     return self.answer(&Refusal::Unavailable.into());
                 }

@@ -67,9 +67,10 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Whether one more request may wait.
-    pub(crate) fn has_room(&self) -> bool {
-        self.waiting.borrow().len() < MAX_WAITING
+    /// Whether a request may wait; one that waited already keeps its place.
+    pub(crate) fn has_room_for(&self, context: u32) -> bool {
+        let waiting = self.waiting.borrow();
+        waiting.len() < MAX_WAITING || waiting.contains_key(&context)
     }
 
     /// Sends a request's call.

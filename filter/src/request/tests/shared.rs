@@ -81,6 +81,7 @@ fn more_requests_than_may_wait_are_refused() {
     edge.request();
     assert_eq!(edge.statuses(), [503]);
     assert_eq!(edge.host.metric("cell_router.errors.kind.too_many_waiting"), 1);
+    assert!(edge.worker.has_room_for(10), "who waits keeps the place");
     others[0].on_done();
     let mut next = RequestFilter::new(Rc::clone(&edge.worker), 9);
     next.on_http_request_headers(0, true);
