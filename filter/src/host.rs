@@ -106,6 +106,17 @@ pub(crate) trait Host {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Envoy;
 
+impl router::Shared for Envoy {
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        hostcalls::get_shared_data(key).ok()?.0
+    }
+
+    fn set(&self, key: &str, value: &[u8]) {
+        // Whoever comes last is right; a value that is not kept is asked for again.
+        let _ = hostcalls::set_shared_data(key, Some(value), None);
+    }
+}
+
 fn refused(_: Status) -> Refused {
     Refused
 }

@@ -62,7 +62,7 @@ fn compile(host: &impl Host) -> Option<Router> {
         Ok(router) => {
             let rules = router.ruleset().ids().count();
             host.log(Level::Info, &format!("configured with {rules} rules"));
-            Some(router)
+            Some(router.sharing(Box::new(Envoy)))
         }
         Err(error) => {
             host.log(Level::Error, &format!("configuration refused: {error}"));

@@ -163,6 +163,26 @@ async fn an_expired_answer_serves_at_once_and_the_next_one_comes_by_itself() {
 }
 
 #[tokio::test]
+async fn in_an_outage_no_worker_and_no_changed_rule_loses_what_another_was_told() {
+    let mut edge = Edge::start().await;
+    let script = edge.scripted(&[Say::Cell("cell-2", "max-age=0")]).await;
+    assert_eq!(edge.pull("initech").await.header("x-cell"), "cell-2");
+    script.change(&[Say::Fail]);
+    let served = async || {
+        // Each by a connection of its own, which either worker may take.
+        for _ in 0..20 {
+            let answer = edge.pull("initech").await;
+            assert_eq!((answer.status, answer.header("x-cell")), (401, "cell-2"));
+        }
+    };
+    served().await;
+    edge.change("filter.yaml", |text| text.replace("\"dependency_proxy\"", "\"renamed\""));
+    let renamed = async || edge.pull("initech").await.header("x-cell-rule") == "renamed";
+    until_settled("the changed rule", renamed).await.unwrap();
+    served().await;
+}
+
+#[tokio::test]
 async fn prometheus_sees_what_the_filter_counts_with_labels() {
     let mut edge = Edge::start().await;
     edge.scripted(&[Say::Fail, Say::Cell("cell-1", "max-age=60")]).await;
@@ -204,8 +224,13 @@ async fn a_service_without_a_single_endpoint_is_a_503_a_line_each_and_no_dead_wo
     edge.change("filter.yaml", |text| {
         text.replace("\"cluster\": \"topology\"", "\"cluster\": \"nobody\"")
     });
-    let refused = async || edge.pull("acme").await.status == 503;
+    let refused = async || edge.pull("unasked").await.status == 503;
     until_settled("the new configuration", refused).await.unwrap();
+    assert_eq!(
+        edge.pull("acme").await.header("x-cell"),
+        "cell-1",
+        "its answer outlived the change"
+    );
     for n in 0..20 {
         let answer = edge.pull(&format!("group-{n}")).await;
         assert_eq!((answer.status, answer.code().as_deref()), (503, Some("UNAVAILABLE")));
@@ -214,13 +239,15 @@ async fn a_service_without_a_single_endpoint_is_a_503_a_line_each_and_no_dead_wo
     assert_eq!(line["reason"], "unavailable", "{line}");
     assert!(line["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{line}");
     let retired =
-        async || (edge.metric("cell_router_cache_entries{}").await == Some(0)).then_some(());
-    until("the old configuration's cache to be gone", retired).await.unwrap();
+        async || (edge.metric("cell_router_cache_entries{}").await == Some(1)).then_some(());
+    until("the old configuration's cache to be gone, and acme in the new one's", retired)
+        .await
+        .unwrap();
 
     edge.change("filter.yaml", |text| {
         text.replace("\"cluster\": \"nobody\"", "\"cluster\": \"topology\"")
     });
-    let served = async || (edge.pull("acme").await.header("x-cell") == "cell-1").then_some(());
+    let served = async || (edge.pull("unasked").await.status == 401).then_some(());
     until("the old configuration", served).await.unwrap();
     assert!(!edge.stack.logs().contains("panicked"), "{}", edge.stack.logs());
 }

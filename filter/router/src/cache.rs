@@ -7,6 +7,7 @@ use crate::classify::{Answer, Cell};
 use crate::config::CacheConfig;
 use crate::decision::{Millis, RETRY_AFTER_SECONDS, Source};
 use crate::generations::Generations;
+use crate::shared::{Record, Shared, Unshared};
 
 /// Found and not found are kept apart, so that a flood of unknown names cannot push out a Cell.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub(crate) struct Cache {
     found: Generations<Entry>,
     missing: Generations<Millis>,
     config: CacheConfig,
+    shared: Box<dyn Shared>,
 }
 
 #[derive(Debug)]
@@ -26,6 +28,15 @@ struct Entry {
     stale_until: Millis,
     /// Until then nobody else need ask for it anew.
     asked_until: Millis,
+}
+
+impl From<Record> for Entry {
+    fn from(record: Record) -> Self {
+        let (fresh_until, revalidating_until) = (record.fresh_until(), record.revalidating_until());
+        let (stale_until, asked_until) = (Millis(0), Millis(0));
+        let cell = Rc::new(record.cell);
+        Self { cell, fresh_until, revalidating_until, stale_until, asked_until }
+    }
 }
 
 impl Entry {
@@ -48,7 +59,13 @@ impl Cache {
             found: Generations::new(config.max_entries),
             missing: Generations::new(config.max_entries),
             config,
+            shared: Box::new(Unshared),
         }
+    }
+
+    /// Keeps what it finds in `shared` too, and looks there for what it does not have.
+    pub(crate) fn share(&mut self, shared: Box<dyn Shared>) {
+        self.shared = shared;
     }
 
     /// Answers kept, of both kinds.
@@ -58,13 +75,29 @@ impl Cache {
 
     /// An answer that may serve now.
     pub(crate) fn get(&mut self, question: &str, now: Millis) -> Option<(Answer, Source)> {
-        if let Some(entry) = self.found.get(question)
-            && let Some(source) = entry.source(now)
-        {
-            return Some((Answer::Found(Rc::clone(&entry.cell)), source));
+        if let Some(found) = self.serving(question, now) {
+            return Some(found);
         }
-        let fresh_until = self.missing.get(question)?;
-        (now < *fresh_until).then_some((Answer::NotFound, Source::Cache))
+        if self.missing.get(question).is_some_and(|fresh_until| now < *fresh_until) {
+            return Some((Answer::NotFound, Source::Cache));
+        }
+        self.adopt(question);
+        self.serving(question, now)
+    }
+
+    fn serving(&mut self, question: &str, now: Millis) -> Option<(Answer, Source)> {
+        let entry = self.found.get(question)?;
+        let source = entry.source(now)?;
+        Some((Answer::Found(Rc::clone(&entry.cell)), source))
+    }
+
+    /// Takes over what another worker or an earlier configuration found later than this one.
+    fn adopt(&mut self, question: &str) {
+        let Some(record) = Record::read(question, &*self.shared) else { return };
+        let known = self.found.get(question).map(|entry| entry.fresh_until);
+        if known.is_none_or(|known| known < record.fresh_until()) {
+            self.found.put(question, Entry::from(record));
+        }
     }
 
     /// Whether the caller is to ask a question anew; if so, nobody else is for `pause_ms`.
@@ -88,18 +121,15 @@ impl Cache {
                 let beyond =
                     lifetime.stale_seconds.unwrap_or(config.stale_while_revalidate_seconds);
                 self.missing.remove(question);
-                let entry = Entry {
-                    cell: Rc::clone(cell),
-                    fresh_until,
-                    revalidating_until: fresh_until.plus_seconds(beyond),
-                    stale_until: now,
-                    asked_until: now,
-                };
-                self.found.put(question, entry);
+                let revalidating_until = fresh_until.plus_seconds(beyond);
+                let record = Record::new(question, cell, fresh_until, revalidating_until);
+                record.write(&*self.shared);
+                self.found.put(question, Entry::from(record));
             }
             Answer::NotFound => {
                 let fresh_until = fresh_until(config.negative_ttl_seconds);
                 self.found.remove(question);
+                Record::erase(question, &*self.shared);
                 self.missing.put(question, fresh_until);
             }
         }

@@ -196,7 +196,7 @@ pub enum CallError {
 }
 
 /// A Cell as the Topology Service describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cell {
     address: String,
     registry_address: Option<String>,
@@ -205,6 +205,13 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// Whether all of it may become a header's value.
+    pub(crate) fn is_valid(&self) -> bool {
+        is_address(&self.address)
+            && self.registry_address.as_deref().is_none_or(is_address)
+            && self.matched_claim.as_deref().is_none_or(is_claim_key)
+    }
+
     /// The address for `target`; a Cell may have no registry.
     pub(crate) fn address(&self, target: Target, design: RegistryDesign) -> Option<&str> {
         match (design, target) {
@@ -261,20 +268,17 @@ fn is_not_found(body: &[u8]) -> bool {
 fn found(body: &[u8]) -> Option<Cell> {
     let response: ClassifyResponse = serde_json::from_slice(body).ok()?;
     let registry = response.proxy.registry_address.filter(|address| !address.is_empty());
-    let valid = response.action == "PROXY"
-        && is_address(&response.proxy.address)
-        && registry.as_deref().is_none_or(is_address);
-    valid.then(|| Cell {
+    let key = response.matched_claim.and_then(|claim| Some(claim.into_iter().next()?.0));
+    let cell = Cell {
         address: response.proxy.address,
         registry_address: registry,
-        matched_claim: response.matched_claim.and_then(claim_key),
-    })
+        matched_claim: key.filter(|key| is_claim_key(key)),
+    };
+    (response.action == "PROXY" && cell.is_valid()).then_some(cell)
 }
 
-/// The key becomes a header's value.
-fn claim_key(claim: Map<String, Value>) -> Option<String> {
-    let key = claim.into_iter().next()?.0;
-    key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_').then_some(key)
+fn is_claim_key(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// An address becomes a header's value and a cluster's name.

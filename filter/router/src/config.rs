@@ -75,6 +75,9 @@ pub fn unique_json(json: &[u8]) -> Result<Value, ConfigError> {
     from_json::<unique::Unique>(json).map(Value::from)
 }
 
+/// More would make one request's fan-out a weapon.
+const MAX_NAMESPACES: usize = 100;
+
 /// What Envoy hands the filter as its plugin configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -95,6 +98,33 @@ pub struct FilterConfig {
     pub response_headers: bool,
     /// The rules.
     pub ruleset: RulesetModel,
+}
+
+impl FilterConfig {
+    /// What must hold beyond the types; the ruleset has its own checks.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let topology = &self.topology_service;
+        let namespaces = 1..=MAX_NAMESPACES;
+        // Istio's cluster names hold `|`, so this is wider than an address.
+        let named = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+        let minute = |milliseconds: u64| (1..=60_000).contains(&milliseconds);
+        let not_a_minute = "must be 1 to 60000";
+        for (holds, field, problem) in [
+            (named(&topology.cluster), "topologyService.cluster", "not a cluster's name"),
+            (named(&topology.authority), "topologyService.authority", "not a host"),
+            (minute(topology.timeout_ms), "topologyService.timeoutMs", not_a_minute),
+            (topology.retries <= 10, "topologyService.retries", "must be 0 to 10"),
+            (minute(topology.backoff_ms), "topologyService.backoffMs", not_a_minute),
+            (minute(topology.budget_ms), "topologyService.budgetMs", not_a_minute),
+            (self.cache.max_entries >= 2, "cache.maxEntries", "must be at least 2"),
+            (namespaces.contains(&self.max_namespaces), "maxNamespaces", "must be 1 to 100"),
+        ] {
+            if !holds {
+                return Err(ConfigError::Value { field, problem });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn default_max_namespaces() -> usize {

@@ -42,6 +42,7 @@ mod ruleset;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod scope;
+mod shared;
 mod tally;
 pub mod token;
 mod transform;
@@ -56,5 +57,6 @@ pub use decision::{
 pub use request::{Headers, Request};
 pub use router::{Pending, Router};
 pub use ruleset::Ruleset;
+pub use shared::Shared;
 pub use tally::{Availability, Lookup, Tally};
 pub use token::{RoutableToken, Routing};

@@ -15,14 +15,12 @@ use crate::decision::{Call, Decision, LocalReply, Millis, Refusal, Source, Step}
 use crate::refusal;
 use crate::request::{Headers, Request};
 use crate::ruleset::{Action, Rule, Ruleset};
+use crate::shared::Shared;
 use crate::tally::Tally;
 use crate::variables::Variables;
 use applied::{Applied, Paths};
 use learned::Learned;
 use verdict::{Outcome, Verdict, weigh};
-
-/// More would make one request's fan-out a weapon.
-const MAX_NAMESPACES: usize = 100;
 
 /// Decides requests by one ruleset; a worker has its own, with its own cache.
 #[derive(Debug)]
@@ -74,7 +72,7 @@ impl Router {
     /// # Errors
     /// [`ConfigError`] naming the rule and field at fault.
     pub fn new(config: FilterConfig) -> Result<Self, ConfigError> {
-        check(&config)?;
+        config.check()?;
         let learned = Learned::new(config.cache, &config.topology_service);
         Ok(Self {
             ruleset: Ruleset::compile(config.ruleset, config.proxy_address.as_deref())?,
@@ -84,6 +82,13 @@ impl Router {
             paths: RefCell::default(),
             learned: RefCell::new(learned),
         })
+    }
+
+    /// The same, keeping what it learns in `shared` as well, and beginning with what is there.
+    #[must_use]
+    pub fn sharing(self, shared: Box<dyn Shared>) -> Self {
+        self.learned.borrow_mut().share(shared);
+        self
     }
 
     /// Whom to ask, and for how long to wait.
@@ -344,31 +349,6 @@ fn questions(verdicts: &[Verdict]) -> impl Iterator<Item = (&str, u64)> {
         Verdict::Asked { question, wait_ms } => Some((question.as_str(), *wait_ms)),
         Verdict::Known(..) | Verdict::Unavailable => None,
     })
-}
-
-/// What must hold beyond the types; the ruleset has its own checks.
-fn check(config: &FilterConfig) -> Result<(), ConfigError> {
-    let topology = &config.topology_service;
-    let namespaces = 1..=MAX_NAMESPACES;
-    // Istio's cluster names hold `|`, so this is wider than an address.
-    let named = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-    let minute = |milliseconds: u64| (1..=60_000).contains(&milliseconds);
-    let not_a_minute = "must be 1 to 60000";
-    for (holds, field, problem) in [
-        (named(&topology.cluster), "topologyService.cluster", "not a cluster's name"),
-        (named(&topology.authority), "topologyService.authority", "not a host"),
-        (minute(topology.timeout_ms), "topologyService.timeoutMs", not_a_minute),
-        (topology.retries <= 10, "topologyService.retries", "must be 0 to 10"),
-        (minute(topology.backoff_ms), "topologyService.backoffMs", not_a_minute),
-        (minute(topology.budget_ms), "topologyService.budgetMs", not_a_minute),
-        (config.cache.max_entries >= 2, "cache.maxEntries", "must be at least 2"),
-        (namespaces.contains(&config.max_namespaces), "maxNamespaces", "must be 1 to 100"),
-    ] {
-        if !holds {
-            return Err(ConfigError::Value { field, problem });
-        }
-    }
-    Ok(())
 }
 
 fn decided(

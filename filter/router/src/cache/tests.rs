@@ -1,3 +1,6 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::classify::{self, HttpAnswer};
 
@@ -135,4 +138,78 @@ fn cache_control_is_read_by_its_directives() {
         let expected = Lifetime { fresh_seconds, stale_seconds };
         assert_eq!(Lifetime::of(value), expected, "{}", String::from_utf8_lossy(value));
     }
+}
+
+/// The shared memory of one process.
+#[derive(Debug, Clone, Default)]
+struct Process(Rc<RefCell<BTreeMap<String, Vec<u8>>>>);
+
+impl Shared for Process {
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.0.borrow().get(key).cloned()
+    }
+
+    fn set(&self, key: &str, value: &[u8]) {
+        self.0.borrow_mut().insert(key.to_owned(), value.to_vec());
+    }
+}
+
+fn two_workers() -> [Cache; 2] {
+    let process = Process::default();
+    [cache(), cache()].map(|mut cache| {
+        cache.share(Box::new(process.clone()));
+        cache
+    })
+}
+
+#[test]
+fn what_one_worker_found_all_know_for_as_long() {
+    let [mut one, mut other] = two_workers();
+    one.put("q", &found(), fresh(60), NOW);
+    assert_eq!(source_at(&mut other, 50), Some(Source::Cache));
+    assert_eq!(source_at(&mut other, 61), None);
+    assert!(other.last_good("q", NOW.plus_seconds(61)).is_some());
+    one.put("q", &found(), fresh(60), NOW.plus_seconds(70));
+    assert_eq!(source_at(&mut other, 80), Some(Source::Cache), "it was found anew since");
+}
+
+#[test]
+fn what_is_not_found_any_more_is_taken_back_from_all() {
+    let [mut one, mut other] = two_workers();
+    one.put("q", &found(), SILENT, NOW);
+    one.put("q", &Answer::NotFound, SILENT, NOW);
+    assert_eq!(source_at(&mut other, 0), None);
+}
+
+#[test]
+fn what_is_no_record_of_the_question_is_not_believed() {
+    let process = Process::default();
+    let mut worker = cache();
+    worker.share(Box::new(process.clone()));
+    worker.put("q", &found(), SILENT, NOW);
+    let records: Vec<_> = process.0.borrow().iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let [(key, value)] = records.as_slice() else { panic!("{records:?}") };
+    let text = String::from_utf8(value.clone()).unwrap();
+    for spoilt in [
+        text.replace("\"q\"", "\"p\""),
+        text.replace("cell-1", "cell-1\\r\\nx: y"),
+        String::new(),
+        "[".repeat(1000),
+    ] {
+        process.set(key, spoilt.as_bytes());
+        let mut other = cache();
+        other.share(Box::new(process.clone()));
+        assert_eq!(source_at(&mut other, 0), None, "{spoilt}");
+    }
+}
+
+#[test]
+fn the_records_of_all_questions_have_a_fixed_number_of_places() {
+    let process = Process::default();
+    let mut worker = cache();
+    worker.share(Box::new(process.clone()));
+    for n in 0..20_000 {
+        worker.put(&n.to_string(), &found(), SILENT, NOW);
+    }
+    assert!(process.0.borrow().len() <= 4096);
 }

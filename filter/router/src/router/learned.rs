@@ -8,6 +8,7 @@ use crate::config::{CacheConfig, TopologyService};
 use crate::decision::{Millis, Source};
 use crate::router::retries::{self, RetryBudget};
 use crate::router::verdict::Verdict;
+use crate::shared::Shared;
 use crate::tally::{Lookup, Tally, Watch};
 
 /// Expired answers that are asked for anew at one time; the rest wait for their next reader.
@@ -36,6 +37,10 @@ impl Learned {
             refreshes: Vec::new(),
             refresh_ms: topology.timeout_ms.saturating_add(GRACE_MS),
         }
+    }
+
+    pub(super) fn share(&mut self, shared: Box<dyn Shared>) {
+        self.cache.share(shared);
     }
 
     pub(super) fn entries(&self) -> usize {
