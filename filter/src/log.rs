@@ -51,20 +51,21 @@ struct Line<'a> {
 impl Line<'_> {
     /// Of the request the host is about.
     fn new(host: &impl Host, event: &'static str) -> Self {
-        let text = |name| text(&host.request_header(name).unwrap_or_default());
+        let value = |name| host.request_header(name).unwrap_or_default();
         // What follows `?` or `#`, or stands before `@`, may be a credential.
-        let path = text(":path").split(['?', '#']).next().unwrap_or_default().to_owned();
-        let authority = text(":authority").rsplit('@').next().unwrap_or_default().to_owned();
+        let (path, authority) = (value(":path"), value(":authority"));
+        let path = path.split(|b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
+        let authority = authority.rsplit(|b| *b == b'@').next().unwrap_or_default();
         Self {
             event,
             reason: None,
             error: None,
             status: None,
             rule: None,
-            request_id: text("x-request-id"),
-            method: text(":method"),
-            host: authority,
-            path,
+            request_id: text(&value("x-request-id")),
+            method: text(&value(":method")),
+            host: text(authority),
+            path: text(path),
         }
     }
 }
@@ -100,8 +101,11 @@ pub(crate) fn availability(host: &impl Host, availability: Availability) {
     write(host, level, &News { event: "topology_service", state: availability.as_str() });
 }
 
-/// A client's bytes as text, cut; what is no UTF-8 is shown as U+FFFD.
+/// A client's bytes as text, cut; what is no UTF-8 is shown as U+FFFD, a credential not at all.
 fn text(bytes: &[u8]) -> String {
+    if oci::secret::looks_like(bytes) {
+        return "(hidden)".to_owned();
+    }
     let cut = bytes.get(..MAX_TEXT).unwrap_or(bytes);
     String::from_utf8_lossy(cut).into_owned()
 }

@@ -91,11 +91,12 @@ async fn dispatch(app: &App, pull: Pull, headers: &HeaderMap) -> Result<Response
     }
 }
 
-/// One line a request, at its end; the query is left out, as clients put secrets there.
+/// One line a request, at its end; the query is left out, as clients put secrets there, and so is a
+/// path that holds one.
 async fn log(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request.headers().get("x-request-id").map_or("-", printable).to_owned();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method().clone(), shown(request.uri().path()).to_owned());
     let span = info_span!("request", id, %method, path);
     let response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
@@ -105,6 +106,21 @@ async fn log(request: Request, next: Next) -> Response {
     response
 }
 
+fn shown(path: &str) -> &str {
+    if oci::secret::looks_like(path.as_bytes()) { "(hidden)" } else { path }
+}
+
 fn printable(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_path_that_holds_a_credential_is_not_logged() {
+        assert_eq!(shown("/v2/acme/x"), "/v2/acme/x");
+        assert_eq!(shown("/v2/glpat-abc/x"), "(hidden)");
+    }
 }

@@ -14,6 +14,7 @@ pub mod query;
 pub mod range;
 pub mod reference;
 pub mod scope;
+pub mod secret;
 
 pub use challenge::Challenge;
 pub use digest::{Algorithm, Digest, Hasher};

@@ -16,6 +16,10 @@ async fn no_log_holds_a_token() {
         format!("/api/v4/x;private_token={TOKEN}"),
         format!("/v2/{TOKEN}/dependency_proxy/containers/alpine/manifests/latest"),
         format!("/v2/{}/app/manifests/latest", TOKEN.replace("glpat-", "glrtr-")),
+        format!("/v2/{}/app/manifests/latest", TOKEN.replace("glpat-", "GLPAT-")),
+        format!("/v2/ours-{}.01.0w1234567/app/manifests/latest", "ThisIsNotForAnyLog_".repeat(2)),
+        "/v2/acme/_gitlab_session_ThisIsNotForAnyLog".to_owned(),
+        "/jwt/auth%3Fprivate_token%3DThisIsNotForAnyLog".to_owned(),
         format!("/feed?feed_token={TOKEN}"),
     ];
     let headers = [
@@ -42,6 +46,10 @@ async fn no_log_holds_a_token() {
     ] {
         edge.send(&request(&format!("GET {target}"), &header)).await.unwrap();
     }
+    for host in [format!("{TOKEN}.example"), format!("jo:ThisIsNotForAnyLog@{WEB}")] {
+        let message = format!("GET /v2/ HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        edge.send(message.as_bytes()).await.unwrap();
+    }
     let last = "/v2/acme/dependency_proxy/containers/last/manifests/latest";
     edge.get(BOTH[0], WEB, last, &[]).await.unwrap();
     edge.until("the access log", async || edge.access_log().contains("/last/")).await.unwrap();
@@ -50,6 +58,17 @@ async fn no_log_holds_a_token() {
     let told: Vec<_> = logs.lines().filter(|line| line.contains(secret)).collect();
     assert!(told.is_empty(), "{told:#?}");
     assert!(logs.contains(r#""path":"(hidden)""#), "a path with a token is not told at all");
+    assert!(logs.contains(r#""host":"(hidden)""#), "nor such a host");
+}
+
+#[tokio::test]
+async fn the_access_log_tells_a_bounded_part_of_a_path() {
+    let edge = Edge::start().await.unwrap();
+    edge.get(BOTH[1], WEB, &format!("/{}", "a".repeat(3000)), &[]).await.unwrap();
+    edge.until("the access log", async || edge.access_log().ends_with('\n')).await.unwrap();
+    let line: serde_json::Value = serde_json::from_str(edge.access_log().trim()).unwrap();
+    assert_eq!(line["path"], format!("/{}", "a".repeat(511)));
+    assert!(line["host"].as_str().unwrap().starts_with(WEB), "{line}");
 }
 
 #[tokio::test]

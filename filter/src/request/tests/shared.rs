@@ -161,6 +161,22 @@ fn a_refused_request_is_one_line_of_json_that_holds_no_query_and_no_credential()
 }
 
 #[test]
+fn a_path_or_host_that_holds_a_credential_is_not_told() {
+    let far = format!("/v2/{}/a%2fb/glpat-s3cr3t", "a".repeat(300));
+    for (authority, path, hidden) in [
+        ("gitlab.example", "/v2/GLPAT-s3cr3t/a%2fb", ["gitlab.example", "(hidden)"]),
+        ("gitlab.example", &far, ["gitlab.example", "(hidden)"]),
+        ("glrt-s3cr3t.example", "/v2/a%2fb/c", ["(hidden)", "/v2/a%2fb/c"]),
+    ] {
+        let mut edge = patient(path);
+        edge.host.set_request_header(":authority", authority.as_bytes()).unwrap();
+        edge.request();
+        let line: Value = serde_json::from_str(&edge.host.logs.borrow()[0]).unwrap();
+        assert_eq!([&line["host"], &line["path"]], hidden, "{line}");
+    }
+}
+
+#[test]
 fn a_line_names_the_rule_and_is_bounded_whatever_a_client_sent() {
     let path = format!("/jwt/auth{}?scope=repository:a:pull", "/\u{e9}\n".repeat(1000));
     let mut edge = Edge::new(&[(":authority", b"\xff\n\""), (":path", path.as_bytes())]);
