@@ -3,6 +3,7 @@
 
 mod compile;
 mod names;
+mod rewrite;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use crate::matcher::Matcher;
 use crate::request::Request;
 use crate::transform::Transform;
 use crate::variables::{Template, Variables};
+use rewrite::RewritePath;
 
 /// Rules that passed every check: ids are unique, variables known, and the last is unconditional.
 #[derive(Debug)]
@@ -62,7 +64,7 @@ pub(crate) struct Rule {
     exist: Vec<Template>,
     pub(crate) action: Action,
     hash_key: Vec<Template>,
-    rewrite_path: Option<Template>,
+    rewrite_path: Option<RewritePath>,
     pub(crate) on_unavailable: OnUnavailable,
 }
 
@@ -109,7 +111,7 @@ impl Rule {
         if let Some(index) = self.exist.iter().position(lacks) {
             return Err(Miss::Exist(index));
         }
-        let rewritable = |template: &Template| template.one(variables).is_some();
+        let rewritable = |path: &RewritePath| path.fill(variables).is_some();
         self.rewrite_path.iter().all(rewritable).then_some(()).ok_or(Miss::RewritePath)
     }
 
@@ -132,7 +134,7 @@ impl Rule {
     }
 
     pub(crate) fn rewrite_path(&self, variables: &Variables) -> Option<String> {
-        self.rewrite_path.as_ref()?.one(variables)
+        self.rewrite_path.as_ref()?.fill(variables)
     }
 
     fn reads_only_path(&self) -> bool {

@@ -121,6 +121,15 @@ impl Template {
         })
     }
 
+    /// Its shape: what it stands for if each variable were `name`.
+    pub(crate) fn shape(&self, name: &str) -> String {
+        let texts = self.0.iter().map(|piece| match piece {
+            Piece::Literal(literal) => literal,
+            Piece::Variable(_) => name,
+        });
+        texts.collect()
+    }
+
     /// Its one text; `None` if a variable does not exist or is a list of several.
     pub(crate) fn one(&self, variables: &Variables) -> Option<String> {
         let mut texts = self.expand(variables);

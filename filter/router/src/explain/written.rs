@@ -144,7 +144,10 @@ pub(super) fn why(miss: Miss, rule: &RuleModel) -> String {
             let wanted = wanted.map(String::as_str).unwrap_or_default();
             format!("validate.exist[{index}]: `{wanted}` does not exist")
         }
-        Miss::RewritePath => "rewritePath: one of its variables does not exist".to_owned(),
+        Miss::RewritePath => {
+            "rewritePath: one of its variables does not exist or does not fit into a path"
+                .to_owned()
+        }
     }
 }
 

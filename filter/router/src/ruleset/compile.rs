@@ -1,6 +1,7 @@
 //! From the model to rules; every mistake that can be seen before a request comes is refused here.
 
 use super::names::{Names, Shape};
+use super::rewrite::RewritePath;
 use super::{Action, Rule};
 use crate::classify::{Classification, claim_parts, is_address};
 use crate::config::{
@@ -9,7 +10,6 @@ use crate::config::{
 use crate::matcher::Matcher;
 use crate::pattern::Pattern;
 use crate::transform::Transform;
-use crate::variables::Template;
 
 /// Rules of a ruleset, ten times GitLab's.
 const MAX_RULES: usize = 200;
@@ -115,7 +115,8 @@ fn rule(model: RuleModel, proxy_address: Option<&str>) -> Checked<Rule> {
         each("transform", model.transform.0, |field, t| transform(field, t, &mut names))?;
     let template = |field: &str, text: String| names.template(&text).at(field);
     let exist = model.validate.map(|validate| validate.exist).unwrap_or_default();
-    let rewrite_path = model.rewrite_path.map(|path| rewrite_path(&path, &names)).transpose()?;
+    let rewrite_path = model.rewrite_path.map(|path| RewritePath::compile(&path, &names));
+    let rewrite_path = rewrite_path.transpose().at("rewritePath")?;
     Ok(Rule {
         id: model.id,
         matchers,
@@ -265,13 +266,6 @@ fn classification(field: &str, model: ClassifyModel, names: &Names) -> Checked<C
             }
         }
     }
-}
-
-fn rewrite_path(text: &str, names: &Names) -> Checked<Template> {
-    if !text.starts_with('/') || text.contains(['?', '#']) {
-        return Err(fault("rewritePath", "a path begins with `/` and has no query"));
-    }
-    names.template(text).at("rewritePath")
 }
 
 #[cfg(test)]

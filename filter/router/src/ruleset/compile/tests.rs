@@ -117,6 +117,10 @@ fn a_mistake_in_what_a_rule_does_is_refused_by_rule_and_field() {
         ("classify", json!([{"claims": [{"rout": "a"}]}]), "unknown variant `rout`"),
         ("hashKey", json!(["${name", "x"]), "rule `one`, hashKey[0]: `${name` is no template"),
         ("rewritePath", json!("jwt"), "rule `one`, rewritePath: a path begins with"),
+        ("rewritePath", json!("/a?b=${name}"), "rule `one`, rewritePath: a path begins with"),
+        ("rewritePath", json!("/a/../${name}"), "rule `one`, rewritePath: a path begins with"),
+        ("rewritePath", json!("/a\r\n${name}"), "rule `one`, rewritePath: a path begins with"),
+        ("rewritePath", json!("/%2e${name}"), "rule `one`, rewritePath: a path begins with"),
         ("onUnavailable", json!("ignore"), "rule `one`, onUnavailable: unknown variant"),
     ] {
         assert_refused(field, value, expected);
@@ -205,6 +209,32 @@ fn a_published_rule_of_gitlabs_loads_as_it_is_and_works() {
     assert_eq!(applies(token), Ok(vec!["36".to_owned()]));
     assert_eq!(applies(&token.replace(".01.", ".02.")), Err(Miss::Match(0)));
     assert_eq!(applies(&token.replace(".0y", ".zz")), Err(Miss::Exist(0)));
+}
+
+#[test]
+fn a_rule_does_not_apply_where_its_path_would_be_read_in_two_ways() {
+    let rule = json!({
+        "id": "one",
+        "match": {"type": "query", "name": "to", "regexValue": "(?<to>.*)"},
+        "action": "classify",
+        "classify": {"type": "CELL_ID", "value": "1"},
+        "rewritePath": "/go/${to}/x",
+    });
+    let ruleset = compile(&json!([rule, last()])).unwrap();
+    let applies = |query: &str| {
+        let path = format!("/?to={query}").into_bytes();
+        let headers = [(":path".to_owned(), path)];
+        let mut variables = Variables::default();
+        let rule = &ruleset.rules[0];
+        rule.applies(&Request::new(&headers), &mut variables)?;
+        Ok(rule.rewrite_path(&variables))
+    };
+    assert_eq!(applies("a/b"), Ok(Some("/go/a/b/x".to_owned())));
+    for query in
+        ["a%20b", "a%3fb", "a%23b", "a%2525b", "a%5cb", "..", ".", "%2f", "a%2f%2fb", "%c3%a9"]
+    {
+        assert_eq!(applies(query), Err(Miss::RewritePath), "{query}");
+    }
 }
 
 #[test]
