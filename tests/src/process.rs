@@ -64,6 +64,12 @@ impl Process {
         &self.name
     }
 
+    /// Where what the program prints goes.
+    #[must_use]
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// What the program has printed so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -152,7 +158,9 @@ impl Process {
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
     }
 
-    pub(crate) fn last_lines(&self) -> String {
+    /// The last twenty lines of what the program printed, indented.
+    #[must_use]
+    pub fn last_lines(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(20)).fold(String::new(), |mut text, line| {

@@ -1,9 +1,12 @@
 //! The whole edge in real processes: Envoy with the filter, the Topology Service, two cells, each
 //! with its origin and its container registry.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
@@ -19,6 +22,8 @@ mod settings;
 
 pub use seed::GROUPS;
 pub use settings::{RegistryDesign, Settings, TopologyAddress};
+
+const ENVOY: &str = "envoy";
 
 /// Where everything listens, on loopback.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +117,7 @@ pub struct Stack {
     topology: Process,
     origins: Vec<Process>,
     registries: Vec<Process>,
+    told: BTreeSet<String>,
 }
 
 impl Stack {
@@ -145,7 +151,8 @@ impl Stack {
         }
         let mut envoy = start_envoy(&folder)?;
         envoy.ready(&format!("http://127.0.0.1:{}/ready", ports.admin)).await?;
-        Ok(Self { ports: *ports, groups, folder, envoy, topology, origins, registries })
+        let told = BTreeSet::new();
+        Ok(Self { ports: *ports, groups, folder, envoy, topology, origins, registries, told })
     }
 
     /// The edge's root URL.
@@ -188,6 +195,11 @@ impl Stack {
         &mut self.topology
     }
 
+    /// Envoy's process.
+    pub fn envoy(&mut self) -> &mut Process {
+        &mut self.envoy
+    }
+
     /// What Envoy wrote into its access log so far.
     #[must_use]
     pub fn access_log(&self) -> String {
@@ -202,19 +214,45 @@ impl Stack {
         processes.map(Process::log).chain([self.access_log()]).collect()
     }
 
-    /// The first process that ended by itself, and what it said.
+    /// A process that ended by itself and was not told yet.
     ///
     /// # Errors
     /// The system cannot tell.
-    pub fn casualty(&mut self) -> Result<Option<String>> {
-        let cells = self.origins.iter_mut().chain(&mut self.registries);
-        for process in cells.chain([&mut self.envoy, &mut self.topology]) {
-            if let Some(status) = process.ended()? {
-                let (name, log) = (process.name(), process.log());
-                return Ok(Some(format!("{name} ended ({status}):\n{log}")));
+    pub fn casualty(&mut self) -> Result<Option<Casualty>> {
+        let others =
+            self.origins.iter_mut().chain(&mut self.registries).chain([&mut self.topology]);
+        for process in others.chain([&mut self.envoy]) {
+            let Some(status) = process.ended()? else { continue };
+            if self.told.insert(process.name().to_owned()) {
+                return Ok(Some(Casualty::of(process, status)));
             }
         }
         Ok(None)
+    }
+}
+
+/// A process that ended by itself.
+#[derive(Debug)]
+pub struct Casualty {
+    /// Its name, how it ended, its last lines and where its log is.
+    pub news: String,
+    /// Whether it is Envoy, without which there is no edge.
+    pub is_edge: bool,
+}
+
+impl Casualty {
+    fn of(process: &Process, status: ExitStatus) -> Self {
+        let (name, lines) = (process.name(), process.last_lines());
+        let how = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("status {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => status.to_string(),
+        };
+        let is_edge = name == ENVOY;
+        let rest = if is_edge { "" } else { "; the edge goes on without it" };
+        let log = process.log_file().display();
+        let news = format!("{name} ended ({how}){rest}; its log is {log}, which ends:\n{lines}");
+        Self { news, is_edge }
     }
 }
 
@@ -261,5 +299,5 @@ fn start_envoy(folder: &Path) -> Result<Process> {
     // Two Envoys on one machine would otherwise meet in shared memory.
     let arguments = ["--config-path", &config, "--disable-hot-restart", "--concurrency", "2"];
     let arguments = [&arguments[..], &["--log-level", "info"]].concat();
-    Process::start("envoy", &program::envoy()?, &arguments, folder)
+    Process::start(ENVOY, &program::envoy()?, &arguments, folder)
 }

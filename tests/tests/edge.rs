@@ -196,6 +196,20 @@ async fn known_routes_survive_the_topology_service_and_unknown_ones_get_a_503_in
 }
 
 #[tokio::test]
+async fn a_part_that_dies_is_told_once_and_only_envoys_death_is_the_edges() {
+    let mut edge = Edge::start().await;
+    edge.stack.topology().kill();
+    let casualty = edge.stack.casualty().unwrap().unwrap();
+    let start = "topology ended (signal 9); the edge goes on without it; its log is /";
+    assert!(casualty.news.starts_with(start), "{}", casualty.news);
+    assert!(casualty.news.contains("/topology.log") && !casualty.is_edge, "{}", casualty.news);
+    assert!(edge.stack.casualty().unwrap().is_none());
+    edge.stack.envoy().kill();
+    let casualty = edge.stack.casualty().unwrap().unwrap();
+    assert!(casualty.is_edge && casualty.news.starts_with("envoy ended (signal 9); its log is /"));
+}
+
+#[tokio::test]
 async fn blobs_come_through_the_edge_in_ranges_and_by_head() {
     let edge = Edge::start().await;
     let layer = noise(9, 1_000_000);
