@@ -49,7 +49,7 @@ pub enum DirectoryError {
     #[error("cells: at least one cell is needed")]
     NoCells,
     /// A value that must lead to one Cell leads to two.
-    #[error("{field}: {value} is given twice, to cell {first} and to cell {second}")]
+    #[error("{field}: {value} is given twice{}", between(*first, *second))]
     Twice {
         /// The second one.
         entry: Entry,
@@ -189,7 +189,7 @@ fn found<'a>(cell: Option<&'a Arc<Cell>>, value: &str) -> Result<&'a Cell, NotFo
     cell.map(Arc::as_ref).ok_or_else(|| NotFound::Value(value.to_owned()))
 }
 
-fn index<'a, K: Hash + Eq + Clone + std::fmt::Debug>(
+fn index<'a, K: Hash + Eq + Clone + std::fmt::Display>(
     field: &str,
     cells: &'a [Arc<Cell>],
     key: impl Fn(&'a Cell) -> Option<K>,
@@ -199,7 +199,7 @@ fn index<'a, K: Hash + Eq + Clone + std::fmt::Debug>(
         let Some(key) = key(cell) else { continue };
         if let Some(first) = index.insert(key.clone(), Arc::clone(cell)) {
             let entry = Entry::Cell(position);
-            return Err(twice(entry, field, format!("{key:?}"), &first, cell));
+            return Err(twice(entry, field, key.to_string(), &first, cell));
         }
     }
     Ok(index)
@@ -220,6 +220,11 @@ fn index_claims(
         }
     }
     Ok(index)
+}
+
+/// A number that two Cells have tells them apart no more.
+fn between(first: CellId, second: CellId) -> String {
+    if first == second { String::new() } else { format!(", to cell {first} and to cell {second}") }
 }
 
 fn twice(entry: Entry, field: &str, value: String, first: &Cell, second: &Cell) -> DirectoryError {
