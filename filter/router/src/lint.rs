@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::cases::CaseFile;
-use crate::config::{ActionModel, ConfigError, RuleModel, RulesetModel};
+use crate::config::{ActionModel, ConfigError, OnUnavailable, RuleModel, RulesetModel};
 use crate::explain::{names, reads};
 
 /// Something odd in a rule.
@@ -39,6 +39,8 @@ pub fn warnings(
         let problem = format!("unreachable: rule `{}` has the same and always decides", earlier.id);
         Some(warning(rule, "match", problem))
     });
+    let endless = rules.last().filter(|rule| rule.on_unavailable == OnUnavailable::Next);
+    let endless = endless.map(|rule| warning(rule, "onUnavailable", "no rule is next".to_owned()));
     let shown = cases.map(|file| {
         let rules = file.cases.iter().filter_map(|case| case.expect.rule.as_deref());
         rules.collect::<BTreeSet<_>>()
@@ -47,7 +49,7 @@ pub fn warnings(
         .iter()
         .filter(|rule| shown.as_ref().is_some_and(|shown| !shown.contains(rule.id.as_str())));
     let unshown = unshown.map(|rule| warning(rule, "id", "no case ends at this rule".to_owned()));
-    Ok(unread.chain(shadowed).chain(unshown).collect())
+    Ok(unread.chain(shadowed).chain(endless).chain(unshown).collect())
 }
 
 fn warning(rule: &RuleModel, field: &str, problem: String) -> Warning {

@@ -30,8 +30,9 @@ impl Ruleset {
     /// Compiles and checks a ruleset; `proxy_address` is for `proxy` rules that name none.
     ///
     /// # Errors
-    /// [`ConfigError::Rule`] naming the first rule and field at fault.
+    /// [`ConfigError`] naming the first rule and field at fault.
     pub fn compile(model: RulesetModel, proxy_address: Option<&str>) -> Result<Self, ConfigError> {
+        compile::reserved_routes(&model.reserved_routes)?;
         let rules = compile::rules(model.read_rules()?, proxy_address)?;
         let matchers = rules.iter().flat_map(|rule: &Rule| &rule.matchers);
         let headers = matchers.filter_map(Matcher::header).map(str::to_owned).collect();

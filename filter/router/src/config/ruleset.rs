@@ -41,12 +41,23 @@ fn read_rule(index: usize, rule: &Value) -> Result<RuleModel, ConfigError> {
     let read = match snake_case(rule) {
         Some((field, problem)) => Err((field, problem)),
         None => serde_path_to_error::deserialize(rule)
-            .map_err(|error| (error.path().to_string(), error.inner().to_string())),
+            .map_err(|error| at_field(&error.path().to_string(), error.inner().to_string())),
     };
     read.map_err(|(field, problem)| {
         let id = rule.get("id").and_then(Value::as_str).map(str::to_owned);
         ConfigError::Rule { rule: id.unwrap_or_else(|| format!("#{}", index + 1)), field, problem }
     })
+}
+
+/// The field a problem is of: serde says where one is missing, and its name in the text alone.
+fn at_field(place: &str, problem: String) -> (String, String) {
+    let missing = problem.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let field = match (missing, place) {
+        (Some(name), ".") => name.to_owned(),
+        (Some(name), place) => format!("{place}.{name}"),
+        (None, place) => place.to_owned(),
+    };
+    (field, problem)
 }
 
 /// The first key in snake_case, as GitLab's early rulesets had them: its field, and what to write.

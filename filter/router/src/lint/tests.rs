@@ -45,6 +45,17 @@ fn a_rule_behind_a_fixed_way_with_the_same_match_is_odd() {
 }
 
 #[test]
+fn a_last_rule_that_would_go_on_is_odd() {
+    let mut last = proxy("last", "/a");
+    last["onUnavailable"] = json!("next");
+    assert_eq!(
+        problems(&json!([proxy("one", "/b"), last.clone()]), None),
+        ["rule `last`, onUnavailable: no rule is next"]
+    );
+    assert!(problems(&json!([last, proxy("one", "/b")]), None).is_empty());
+}
+
+#[test]
 fn a_rule_without_a_case_is_odd_where_there_are_cases() {
     let cases = json!({"topology": {}, "cases": [
         {"name": "a", "request": {"path": "/a"}, "expect": {"rule": "one", "cell": "cell-1"}},

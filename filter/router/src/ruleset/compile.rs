@@ -1,5 +1,7 @@
 //! From the model to rules; every mistake that can be seen before a request comes is refused here.
 
+mod values;
+
 use super::names::{Names, Shape};
 use super::rewrite::RewritePath;
 use super::{Action, Rule};
@@ -41,6 +43,11 @@ impl<T, E: ToString> At<T> for Result<T, E> {
     fn at(self, field: &str) -> Checked<T> {
         self.map_err(|error| fault(field, error.to_string()))
     }
+}
+
+pub(super) fn reserved_routes(routes: &[String]) -> Result<(), ConfigError> {
+    let refused = |problem| ConfigError::Value { field: "reservedRoutes", problem };
+    values::reserved_routes(routes).map_err(refused)
 }
 
 pub(super) fn rules(
@@ -114,14 +121,15 @@ fn rule(model: RuleModel, proxy_address: Option<&str>) -> Checked<Rule> {
     let transforms =
         each("transform", model.transform.0, |field, t| transform(field, t, &mut names))?;
     let template = |field: &str, text: String| names.template(&text).at(field);
-    let exist = model.validate.map(|validate| validate.exist).unwrap_or_default();
+    let exist = model.validate.map(|validate| validate.exist);
+    exist.as_deref().map_or(Ok(()), values::exist).at("validate.exist")?;
     let rewrite_path = model.rewrite_path.map(|path| RewritePath::compile(&path, &names));
     let rewrite_path = rewrite_path.transpose().at("rewritePath")?;
     Ok(Rule {
         id: model.id,
         matchers,
         transforms,
-        exist: each("validate.exist", exist, template)?,
+        exist: each("validate.exist", exist.unwrap_or_default(), template)?,
         action: match action {
             Some(address) => Action::Proxy(address),
             None => Action::Classify(each("classify", model.classify.0, |field, entry| {
@@ -184,12 +192,17 @@ fn matcher(field: &str, model: MatchModel, names: &mut Names) -> Checked<Matcher
     Ok(match model {
         MatchModel::Path { regex_value } => Matcher::Path(value(&regex_value)?),
         MatchModel::Host { regex_value } => Matcher::Host(value(&regex_value)?),
-        MatchModel::Method { values } => Matcher::Method(values.0),
+        MatchModel::Method { values: methods } => {
+            values::methods(&methods.0).at(&format!("{field}.values"))?;
+            Matcher::Method(methods.0)
+        }
         MatchModel::Header { name, regex_value } => {
+            values::header_name(&name).at(&format!("{field}.name"))?;
             let pattern = regex_value.map(|text| value(&text)).transpose()?;
             Matcher::Header(name.to_ascii_lowercase(), pattern)
         }
         MatchModel::Query { name, regex_value } => {
+            values::parameter_name(&name).at(&format!("{field}.name"))?;
             Matcher::Query(name, regex_value.map(|text| value(&text)).transpose()?)
         }
         MatchModel::Cookie { regex_name, regex_value } => {

@@ -97,6 +97,7 @@ fn a_mistake_in_a_rules_conditions_is_refused_by_rule_and_field() {
 #[test]
 fn a_mistake_in_what_a_rule_does_is_refused_by_rule_and_field() {
     for (field, value, expected) in [
+        ("proxy", json!({}), "rule `one`, proxy.address: missing field `address`"),
         ("action", json!("redirect"), "rule `one`, action: unknown variant"),
         ("action", json!("proxy"), "rule `one`, classify: action `proxy` takes no"),
         ("proxy", json!({"address": "cell-1"}), "rule `one`, proxy: action `classify` takes no"),
@@ -124,6 +125,38 @@ fn a_mistake_in_what_a_rule_does_is_refused_by_rule_and_field() {
         ("onUnavailable", json!("ignore"), "rule `one`, onUnavailable: unknown variant"),
     ] {
         assert_refused(field, value, expected);
+    }
+}
+
+#[test]
+fn a_condition_that_can_never_hold_is_refused_by_rule_and_field() {
+    let named = |kind: &str, name: &str| json!([{"type": kind, "name": name}]);
+    let method = |values: Value| json!([{"type": "method", "values": values}]);
+    for (field, value, expected) in [
+        ("match", named("header", ""), "rule `one`, match[0].name: not a header's name"),
+        ("match", named("header", "a b"), "rule `one`, match[0].name: not a header's name"),
+        ("match", named("header", ":path"), "rule `one`, match[0].name: a pseudo-header"),
+        ("match", named("header", "X-Cell"), "rule `one`, match[0].name: only the edge"),
+        ("match", named("header", "x_forwarded_host"), "match[0].name: only the edge"),
+        ("match", named("query", ""), "rule `one`, match[0].name: a parameter needs a name"),
+        ("match", method(json!([])), "rule `one`, match[0].values: name a method"),
+        ("match", method(json!("get")), "rule `one`, match[0].values: methods are written in"),
+        ("match", method(json!(["GET", ""])), "rule `one`, match[0].values: methods are"),
+        ("match", method(json!("GET HEAD")), "rule `one`, match[0].values: methods are"),
+        ("validate", json!({"exist": []}), "rule `one`, validate.exist: name what must exist"),
+        ("validate", json!({"exist": [""]}), "rule `one`, validate.exist: name what must exist"),
+    ] {
+        assert_refused(field, value, expected);
+    }
+}
+
+#[test]
+fn a_reserved_route_is_one_segment() {
+    for route in ["", "/", "api/v4"] {
+        let json = json!({"reservedRoutes": ["api", route], "rules": [last()]}).to_string();
+        let model: RulesetModel = config::from_json(json.as_bytes()).unwrap();
+        let error = Ruleset::compile(model, None).unwrap_err().to_string();
+        assert!(error.starts_with("reservedRoutes: each is one segment"), "{error}");
     }
 }
 
@@ -166,7 +199,7 @@ fn a_ruleset_ends_in_its_one_unconditional_rule() {
 #[test]
 fn a_rule_without_an_id_is_named_by_its_place() {
     let error = compile(&json!([last(), {"action": "proxy"}])).unwrap_err();
-    assert!(error.contains("rule `#2`, .: missing field `id`"), "{error}");
+    assert!(error.contains("rule `#2`, id: missing field `id`"), "{error}");
 }
 
 #[test]
