@@ -179,9 +179,9 @@ pub enum Refusal {
     MalformedTarget,
     /// A path below `/v2/` with what no name, tag or digest holds.
     MalformedName,
-    /// Namespaces of several Cells in one request.
+    /// Namespaces or organizations of several Cells in one request.
     SeveralCells,
-    /// More distinct namespaces than may be asked for.
+    /// More distinct namespaces or organizations than may be asked for.
     TooManyNamespaces,
     /// The Topology Service cannot say, and no good answer is left.
     Unavailable,
@@ -242,9 +242,9 @@ impl Refusal {
             Self::MalformedTarget => "the request target must be printable ASCII",
             Self::MalformedName => "the path holds characters no repository, tag or digest has",
             Self::SeveralCells => {
-                "the repositories belong to different Cells; ask for a token of each separately"
+                "what the request names belongs to different Cells; ask for each Cell's part separately"
             }
-            Self::TooManyNamespaces => "the scopes name too many top-level namespaces",
+            Self::TooManyNamespaces => "the request names too many namespaces or organizations",
             Self::Unavailable => "the Cell of this request cannot be determined now; retry",
             Self::NoCell => "no Cell serves this request now; retry",
         }
