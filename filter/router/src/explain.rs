@@ -99,10 +99,30 @@ pub enum Outcome {
 impl Explanation {
     /// Says only how long what may be a credential is.
     pub fn hide_secrets(&mut self) {
-        let variables = self.rules.iter_mut().flat_map(|rule| &mut rule.variables);
-        for text in variables.filter(|it| it.secret).flat_map(|it| &mut it.texts) {
-            *text = format!("(hidden, {} characters)", text.chars().count());
+        for rule in &mut self.rules {
+            for Variable { texts, secret, .. } in &mut rule.variables {
+                texts.iter_mut().for_each(|text| hide(text, *secret));
+            }
+            rule.calls.iter_mut().for_each(|call| hide_within(&mut call.question));
         }
+        if let Outcome::Decision { headers, rewrite_path, .. } = &mut self.outcome {
+            headers.values_mut().chain(rewrite_path).for_each(|text| hide(text, false));
+        }
+    }
+}
+
+fn hide(text: &mut String, secret: bool) {
+    if secret || oci::secret::looks_like(text.as_bytes()) {
+        *text = format!("(hidden, {} characters)", text.chars().count());
+    }
+}
+
+fn hide_within(json: &mut Value) {
+    match json {
+        Value::String(text) => hide(text, false),
+        Value::Array(items) => items.iter_mut().for_each(hide_within),
+        Value::Object(fields) => fields.values_mut().for_each(hide_within),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

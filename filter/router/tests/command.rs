@@ -99,6 +99,28 @@ fn a_file_that_is_missing_no_json_or_ambiguous_is_named() {
 }
 
 #[test]
+fn a_file_that_is_empty_marked_or_a_bare_list_is_told_in_words() {
+    let rule = json!({"rules": [{"id": "a", "classify": {"type": "FIRST_CELL"}}]}).to_string();
+    for (text, expected) in [
+        ("\n", "a.json: error: the file is empty\n"),
+        (
+            "\u{feff}{}",
+            "a.json: error: begins with a byte order mark; save it as UTF-8 without one\n",
+        ),
+        ("[]", "a.json: error: a list; write an object with the list as its `rules`\n"),
+        (
+            r#"{"ruleset": []}"#,
+            "a.json: error: a list; write an object with the list as its `rules`\n",
+        ),
+        (&rule, "a.json: error: rule `a`, action: missing field `action`\n"),
+    ] {
+        let folder = folder_of(&[]);
+        fs::write(folder.path().join("a.json"), text).unwrap();
+        assert_eq!(ruleset(folder.path(), &["check", "a.json"]).1, expected);
+    }
+}
+
+#[test]
 fn test_shows_what_came_out_otherwise() {
     let ruleset_file = json!({"rules": [first_cell()]});
     let folder = folder_of(&[("a.json", ruleset_file), ("a.cases.json", cases("cell-2"))]);
@@ -215,6 +237,7 @@ fn no_secret_is_shown_unless_asked_for() {
     for (arguments, secrets) in [
         (vec!["-u".to_owned(), format!("jo:{TOKEN}"), "/jwt/auth".to_owned()], [TOKEN, &basic]),
         (vec![format!("/api?private_token={TOKEN}")], [TOKEN, TOKEN]),
+        (vec![format!("/v2/{TOKEN}/dependency_proxy/containers/a/manifests/1")], [TOKEN, TOKEN]),
         (
             vec!["-H".to_owned(), format!("Authorization: Bearer {jwt}"), "/v2/".to_owned()],
             [jwt, "glpat-AAAA"],
@@ -231,6 +254,21 @@ fn no_secret_is_shown_unless_asked_for() {
             assert!(run(&["--show-secrets"]).contains(secret), "{}", run(&["--show-secrets"]));
         }
     }
+}
+
+#[test]
+fn userinfo_in_the_url_is_sent_as_basic_and_never_shown() {
+    let url = format!("http://jo:{}@h/jwt/auth?service=x", TOKEN.replace('-', "%2D"));
+    let by_option = shipped(&[
+        "explain",
+        "dependency_proxy.json",
+        "-u",
+        &format!("jo:{TOKEN}"),
+        "http://h/jwt/auth?service=x",
+    ]);
+    let by_url = shipped(&["explain", "dependency_proxy.json", &url]);
+    assert_eq!(by_url, by_option);
+    assert!(by_url.starts_with("GET h/jwt/auth?service=x\n"), "{by_url}");
 }
 
 #[test]

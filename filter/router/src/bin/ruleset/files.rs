@@ -19,6 +19,9 @@ impl RulesetFile {
     /// Reads a ruleset, or a filter's configuration that holds one.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let json = read(path)?;
+        if json.is_array() || json.get("ruleset").is_some_and(Value::is_array) {
+            bail!("{}: a list; write an object with the list as its `rules`", path.display());
+        }
         let config = match json.get("ruleset") {
             Some(_) => json,
             None => cases::filter_config(&json),
@@ -43,7 +46,7 @@ impl RulesetFile {
 }
 
 pub(crate) fn case_file(path: &Path) -> Result<CaseFile> {
-    let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+    let bytes = bytes(path)?;
     CaseFile::from_json(&bytes).with_context(|| path.display().to_string())
 }
 
@@ -55,8 +58,18 @@ pub(crate) fn directory(path: &Path) -> Result<Directory> {
 }
 
 fn read(path: &Path) -> Result<Value> {
+    config::unique_json(&bytes(path)?).with_context(|| path.display().to_string())
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(path).with_context(|| path.display().to_string())?;
-    config::unique_json(&bytes).with_context(|| path.display().to_string())
+    if bytes.trim_ascii().is_empty() {
+        bail!("{}: the file is empty", path.display());
+    }
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bail!("{}: begins with a byte order mark; save it as UTF-8 without one", path.display());
+    }
+    Ok(bytes)
 }
 
 /// The rulesets that are meant: of a folder, all in it.

@@ -34,10 +34,11 @@ pub(crate) struct RequestOptions {
 impl RequestOptions {
     /// The headers a filter would be handed, pseudo-headers first.
     pub(crate) fn headers(&self) -> Result<Headers> {
-        let (host, path) = split(&self.url)?;
+        let Url { user, host, path } = split(&self.url)?;
         let default = if self.head { "HEAD" } else { "GET" };
         let method = self.request.as_deref().unwrap_or(default);
-        let basic = self.user.iter().map(|user| format!("Basic {}", STANDARD.encode(user)));
+        let user = self.user.clone().or(user);
+        let basic = user.iter().map(|user| format!("Basic {}", STANDARD.encode(user)));
         let basic = basic.map(|value| ("authorization".to_owned(), value));
         let cookie = self.cookie.iter().map(|value| ("cookie".to_owned(), value.clone()));
         let given = self.headers.iter().map(|header| named(header)).collect::<Result<Vec<_>>>()?;
@@ -50,36 +51,57 @@ impl RequestOptions {
         Ok(all.map(|(name, value)| (name, value.into_bytes())).collect())
     }
 
-    /// The first line, as `GET gitlab.example/jwt/auth?service=…`; a token in the query is masked
-    /// unless `show_secrets`.
+    /// The first line, as `GET gitlab.example/jwt/auth?service=…`; a token in the host, the path or
+    /// the query is masked unless `show_secrets`.
     pub(crate) fn line(&self, headers: &Headers, show_secrets: bool) -> String {
         let text = |name: &str| {
             let value = headers.iter().find(|(key, _)| key == name).map(|(_, value)| value);
             value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
         };
-        let path = text(":path");
-        let path = if show_secrets { path } else { masked(&path) };
-        format!("{} {}{path}", text(":method"), text(":authority"))
+        let (method, host, path) = (text(":method"), text(":authority"), text(":path"));
+        if show_secrets {
+            return format!("{method} {host}{path}");
+        }
+        format!("{method} {}{}", shown(&host), masked(&path))
     }
 }
 
-/// Host and path with query; a fragment stays with the client.
-fn split(url: &str) -> Result<(&str, &str)> {
+/// A URL's parts; a fragment stays with the client.
+struct Url<'a> {
+    /// `USER:PASSWORD`, decoded, where the URL has it.
+    user: Option<String>,
+    host: &'a str,
+    /// With the query.
+    path: &'a str,
+}
+
+fn split(url: &str) -> Result<Url<'_>> {
     let url = url.split('#').next().unwrap_or_default();
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     match rest {
         Some(rest) => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
-            let (host, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            let (authority, path) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            let (user, host) = match authority.rsplit_once('@') {
+                Some((user, host)) => (Some(decoded(user)), host),
+                None => (None, authority),
+            };
             let path = if path.is_empty() { "/" } else { path };
             if host.is_empty() || !path.starts_with('/') {
                 bail!("the URL: write https://HOST/PATH");
             }
-            Ok((host, path))
+            Ok(Url { user, host, path })
         }
-        None if url.starts_with('/') => Ok((HOST, url)),
+        None if url.starts_with('/') => Ok(Url { user: None, host: HOST, path: url }),
         None => bail!("the URL: write https://HOST/PATH, or /PATH"),
     }
+}
+
+/// Userinfo as it is sent: percent-decoded, and with a colon even where there is no password.
+fn decoded(user: &str) -> String {
+    let pair = format!("user={}", user.replace('+', "%2B").replace('&', "%26"));
+    let text = oci::query::values(&pair, "user").next().unwrap_or_default().into_owned();
+    if text.contains(':') { text } else { text + ":" }
 }
 
 fn named(header: &str) -> Result<(String, String)> {
@@ -87,14 +109,21 @@ fn named(header: &str) -> Result<(String, String)> {
     Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
 }
 
-/// The query without the values of parameters named like a credential.
-fn masked(path: &str) -> String {
-    let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
+/// A part of the request, if it does not look like a credential.
+fn shown(part: &str) -> &str {
+    if oci::secret::looks_like(part.as_bytes()) { "(hidden)" } else { part }
+}
+
+/// The path, and the query without the values of what looks or is named like a credential.
+fn masked(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else { return shown(target).to_owned() };
+    let path = shown(path);
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if name.contains("token") || name.contains("password") => {
             format!("{name}=(hidden)")
         }
-        _ => pair.to_owned(),
+        Some((name, value)) => format!("{}={}", shown(name), shown(value)),
+        None => shown(pair).to_owned(),
     });
     format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
 }
