@@ -69,6 +69,24 @@ async fn a_name_with_an_underscore_is_refused() {
 }
 
 #[tokio::test]
+async fn what_envoy_refuses_by_itself_has_the_access_logs_id() {
+    let edge = Edge::start().await.unwrap();
+    let large = format!("x-large: {}\r\n", "a".repeat(40_000));
+    for (line, headers, status) in [
+        ("GET /v2/acme%2fx", "", 400),
+        ("GET /v2/", "x_any: 1\r\n", 400),
+        ("GET /v2/", large.as_str(), 431),
+        ("CONNECT a:1", "", 404),
+    ] {
+        let answer = edge.send(&request(line, headers)).await.unwrap();
+        assert_eq!(answer.status, status, "{line}");
+        let id = answer.header("x-request-id");
+        assert_eq!(id.len(), 36, "{line}: {id}");
+        edge.until(line, async || edge.access_log().contains(id)).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn two_credentials_are_refused_however_they_come() {
     let edge = Edge::start().await.unwrap();
     let (basic, bearer) = ("Basic YTpi", "Bearer x");
