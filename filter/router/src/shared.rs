@@ -9,8 +9,9 @@ use crate::classify::Cell;
 use crate::decision::Millis;
 
 /// Values kept; nothing is ever removed from shared memory, so their number is fixed. A record
-/// takes about half a kilobyte.
-const SLOTS: u32 = 4096;
+/// takes about a quarter of a kilobyte. There are more than a worker's cache holds by default, for
+/// of two questions that fall on one place only the last is kept.
+const SLOTS: u32 = 16_384;
 
 /// Memory that the workers of a process share, and that outlives a configuration. What is there may
 /// be lost at any time.

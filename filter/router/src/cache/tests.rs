@@ -208,8 +208,8 @@ fn the_records_of_all_questions_have_a_fixed_number_of_places() {
     let process = Process::default();
     let mut worker = cache();
     worker.share(Box::new(process.clone()));
-    for n in 0..20_000 {
+    for n in 0..60_000 {
         worker.put(&n.to_string(), &found(), SILENT, NOW);
     }
-    assert!(process.0.borrow().len() <= 4096);
+    assert!(process.0.borrow().len() <= 16_384);
 }
