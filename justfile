@@ -12,9 +12,9 @@ _list:
 # Start the whole edge on this machine: Envoy, the Topology Service, two cells. Ctrl-C stops it.
 [positional-arguments]
 demo *args: wasm
+    @sh .ci/need docker-registry docker-registry "the cells' container registries"
     cargo build --locked --release --package origin --package topology
     cargo build --locked --release --package e2e --no-default-features --bin demo
-    @sh .ci/need docker-registry docker-registry "the cells' container registries"
     ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" exec "{{ target }}/release/demo" "$@"
 
 # Run every test: pure ones, the compiled filter, real Envoy, registry and clients
@@ -28,7 +28,7 @@ test-quick:
 
 # Check the rulesets: what the filter would refuse, what looks like a mistake, their cases, the schema
 rules:
-    cargo build --locked --quiet --package router --features cli
+    cargo build --locked --package router --features cli
     "{{ ruleset }}" check --deny-warnings rulesets
     "{{ ruleset }}" test rulesets
     @"{{ ruleset }}" schema | diff -u rulesets/schema.json - || { echo "run \`just schema\`" >&2; exit 1; }
@@ -36,7 +36,7 @@ rules:
 
 # Write the schemas editors use for rulesets and their cases
 schema:
-    cargo build --locked --quiet --package router --features cli
+    cargo build --locked --package router --features cli
     "{{ ruleset }}" schema > rulesets/schema.json
     "{{ ruleset }}" schema --cases > rulesets/cases.schema.json
 
@@ -52,7 +52,7 @@ wasm:
 
 # Check the rules of both hostnames and move them to where Envoy takes them up: just ecds /etc/envoy
 ecds folder:
-    cargo run --quiet --locked --package e2e --no-default-features --bin ecds -- "{{ folder }}" envoy/filter-web.yaml envoy/filter-registry.yaml
+    cargo run --locked --package e2e --no-default-features --bin ecds -- "{{ folder }}" envoy/filter-web.yaml envoy/filter-registry.yaml
 
 # Say which Envoy is used, after bringing it where there is none
 envoy:
