@@ -19,7 +19,7 @@ demo *args: wasm
 
 # Run every test: pure ones, the compiled filter, real Envoy, registry and clients
 test: wasm test-tools
-    cargo build --locked --workspace --bins
+    cargo build --locked --workspace --bins --tests
     ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" cargo test --locked --workspace
 
 # Run the tests that need no other program than cargo

@@ -1,11 +1,49 @@
-//! Reading files without holding the runtime up.
+//! Bytes on their way to a client, and reading files without holding the runtime up.
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::{BoxStream, Stream, StreamExt as _, TryStreamExt as _, try_unfold};
+
+/// A part of a body: in memory, or still in a file, from where a connection may send it without
+/// copying it through here.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// These bytes.
+    Bytes(Bytes),
+    /// These positions of a file, which is at least that long.
+    File(Arc<File>, Range<u64>),
+}
+
+/// The parts of a body in order; an error cuts the client off.
+pub type Pieces = BoxStream<'static, io::Result<Piece>>;
+
+/// A body's bytes, read chunk by chunk.
+pub(crate) fn bytes_of(pieces: Pieces) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    pieces.map_ok(chunks_of).try_flatten()
+}
+
+fn chunks_of(piece: Piece) -> BoxStream<'static, io::Result<Bytes>> {
+    match piece {
+        Piece::Bytes(bytes) => futures_util::stream::once(async { Ok(bytes) }).boxed(),
+        Piece::File(file, range) => try_unfold(range, move |range| {
+            let file = Arc::clone(&file);
+            async move {
+                if range.is_empty() {
+                    return Ok(None);
+                }
+                let bytes = read_at(file, range.start, range.end - range.start).await?;
+                let next = range.start + bytes.len() as u64..range.end;
+                Ok(Some((bytes, next)))
+            }
+        })
+        .boxed(),
+    }
+}
 
 /// What one read takes at most: large enough to amortise a thread switch, small enough that a
 /// few hundred streams fit into memory.

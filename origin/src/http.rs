@@ -18,6 +18,7 @@ use crate::cache::manifest::ManifestRequest;
 use crate::db::groups::GroupId;
 use crate::error::Error;
 use crate::policy::{self, Denial, Verdict};
+use crate::upstream::Image;
 
 use action::{Action, Target};
 
@@ -60,13 +61,14 @@ async fn answer(
         Verdict::Deny(Denial::NotVisible) => return Err(Error::GroupUnknown(group)),
         Verdict::Deny(Denial::Disabled) => return Err(Error::Disabled(group)),
     };
+    let image = app.upstreams.image(image);
     dispatch(app, Pull { group, image, target, body: method != Method::HEAD }, headers).await
 }
 
 /// A pull that was authorised.
 struct Pull {
     group: GroupId,
-    image: oci::RepositoryName,
+    image: Image,
     target: Target,
     body: bool,
 }
@@ -75,13 +77,16 @@ async fn dispatch(app: &App, pull: Pull, headers: &HeaderMap) -> Result<Response
     let Pull { group, ref image, ref target, body } = pull;
     match target {
         Target::Manifest(reference) => {
-            let request = ManifestRequest { group, image, body };
-            Ok(reply::manifest(app.manifests.open(request, reference).await?, headers))
+            let request = ManifestRequest { group, image, accept: None, body };
+            let manifest = app.manifests.open(request, reference).await?;
+            app.metrics.answered("manifest", manifest.status);
+            Ok(reply::manifest(manifest, headers))
         }
         Target::Blob(digest) if body => {
             let range = headers.get("range").and_then(|range| range.to_str().ok());
             let request = BlobRequest { group, image, digest };
             let blob = app.blobs.open(request, range.and_then(ByteRange::parse)).await?;
+            app.metrics.answered("blob", blob.status);
             Ok(reply::blob(digest, blob))
         }
         Target::Blob(digest) => {

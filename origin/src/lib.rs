@@ -5,12 +5,13 @@
 
 pub mod admin;
 pub mod auth;
-mod body;
+pub mod body;
 pub mod cache;
 pub mod config;
 pub mod db;
 pub mod error;
 pub mod http;
+pub mod metrics;
 pub mod policy;
 pub mod store;
 pub mod upstream;
@@ -28,8 +29,9 @@ use crate::cache::blob::Blobs;
 use crate::cache::manifest::Manifests;
 use crate::config::Config;
 use crate::db::Db;
+use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::upstream::Upstream;
+use crate::upstream::Upstreams;
 
 /// Everything a request may need.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct App {
     auth: Authenticator,
     manifests: Manifests,
     blobs: Blobs,
+    upstreams: Upstreams,
+    metrics: Arc<Metrics>,
     challenge: oci::Challenge,
 }
 
@@ -50,15 +54,18 @@ impl App {
         let db = Db::open(&config.database).await.context("[database] url")?;
         db.migrate().await?;
         let store = Store::open(&config.store.url)?;
-        let upstream = Arc::new(Upstream::new(&config.upstream)?);
-        let blobs = Blobs::new(&config.store, db.clone(), store.clone(), Arc::clone(&upstream))
+        let metrics = Arc::new(Metrics::default());
+        let upstreams = Upstreams::new(&config.upstream, Arc::clone(&metrics))?;
+        let blobs = Blobs::new(&config.store, db.clone(), store.clone(), Arc::clone(&metrics))
             .with_context(|| format!("[store] spool {}", config.store.spool.display()))?;
         let refused = config.cache.when_refused;
         let realm = config.http.external_url.join("/jwt/auth")?;
         Ok(Arc::new(Self {
             auth: Authenticator::new(config, db.clone())?,
-            manifests: Manifests::new(db.clone(), store, upstream, refused),
+            manifests: Manifests::new(db.clone(), store, refused),
             blobs,
+            upstreams,
+            metrics,
             db,
             challenge: oci::Challenge::Bearer {
                 realm: realm.into(),

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::future::ready;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _};
 use url::Url;
 
-use crate::body;
+use crate::body::{self, Piece, Pieces};
 
 pub use keys::Key;
 
@@ -31,9 +32,6 @@ pub enum StoreError {
     #[error("a local file failed: {0}")]
     File(#[from] std::io::Error),
 }
-
-/// A stream of an object's bytes.
-pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
 
 /// The object store of a Cell.
 #[derive(Debug, Clone)]
@@ -112,17 +110,18 @@ impl Store {
         &self,
         key: &Key<'_>,
         range: std::ops::Range<u64>,
-    ) -> Result<ByteStream, StoreError> {
+    ) -> Result<Pieces, StoreError> {
         let options = GetOptions {
             range: (!range.is_empty()).then(|| GetRange::Bounded(range.clone())),
             ..GetOptions::default()
         };
         let found = self.objects.get_opts(&key.path(), options).await.map_err(missing(key))?;
         match found.payload {
-            GetResultPayload::File(file, _) => Ok(file_stream(file, range)),
-            GetResultPayload::Stream(stream) => {
-                use futures_util::StreamExt as _;
-                Ok(stream.map(|part| part.map_err(std::io::Error::other)).boxed())
+            GetResultPayload::File(file, _) => {
+                Ok(stream::once(ready(Ok(Piece::File(Arc::new(file), range)))).boxed())
+            }
+            GetResultPayload::Stream(parts) => {
+                Ok(parts.map_ok(Piece::Bytes).map_err(std::io::Error::other).boxed())
             }
         }
     }
@@ -138,21 +137,6 @@ impl Store {
             Err(error) => Err(error),
         }
     }
-}
-
-fn file_stream(file: File, range: std::ops::Range<u64>) -> ByteStream {
-    let file = Arc::new(file);
-    Box::pin(futures_util::stream::try_unfold(range, move |range| {
-        let file = Arc::clone(&file);
-        async move {
-            if range.is_empty() {
-                return Ok(None);
-            }
-            let bytes = body::read_at(file, range.start, range.end - range.start).await?;
-            let next = range.start + bytes.len() as u64..range.end;
-            Ok(Some((bytes, next)))
-        }
-    }))
 }
 
 /// `false`: the two lie on different filesystems, so the bytes must be copied.

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use oci::{Digest, Endpoint, Reference, RepositoryName};
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, Response};
 
 use crate::config::{self, ShortNames};
 
 pub use error::{FailureClass, UpstreamError};
+pub use image::{Image, Upstreams};
 
 mod auth;
 mod error;
 mod guard;
+mod image;
 mod request;
 
 /// The longest manifest that is taken: the specification asks for 4 MiB at least, and Docker Hub
@@ -46,12 +48,29 @@ pub struct FetchedManifest {
 /// A blob on its way.
 #[derive(Debug)]
 pub struct BlobBody {
-    /// Its length in bytes, where the upstream says.
+    /// The position of the first byte that comes; 0 where the upstream took no notice of the one
+    /// asked for.
+    pub from: u64,
+    /// The whole blob's length in bytes, where the upstream says.
     pub length: Option<u64>,
     response: Response,
 }
 
 impl BlobBody {
+    fn of(response: Response, asked: u64) -> Result<Self, UpstreamError> {
+        let headers = response.headers();
+        if response.status() != 206 {
+            return Ok(Self { from: 0, length: content_length(headers), response });
+        }
+        let range = text(headers, "content-range").as_deref().and_then(oci::ContentRange::parse);
+        match range {
+            Some(range) if range.first == asked => {
+                Ok(Self { from: asked, length: range.total, response })
+            }
+            _ => Err(UpstreamError::Protocol("another range than it was asked for")),
+        }
+    }
+
     /// The next bytes; `None` at the end.
     ///
     /// # Errors
@@ -59,6 +78,15 @@ impl BlobBody {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         Ok(self.response.chunk().await?)
     }
+}
+
+/// What a request asks for besides its path.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wish<'w> {
+    /// The media types a client takes; for manifests, `None` means all that are known here.
+    accept: Option<&'w str>,
+    /// The first byte wanted.
+    from: u64,
 }
 
 /// A client of one registry.
@@ -105,9 +133,11 @@ impl Upstream {
         &self,
         image: &RepositoryName,
         reference: &Reference,
+        accept: Option<&str>,
     ) -> Result<ManifestHead, UpstreamError> {
         let endpoint = Endpoint::Manifest(reference.clone());
-        let response = self.send(Method::HEAD, image, &endpoint).await?;
+        let wish = Wish { accept, from: 0 };
+        let response = self.send(Method::HEAD, image, &endpoint, wish).await?;
         let headers = response.headers();
         Ok(ManifestHead {
             digest: text(headers, "docker-content-digest").and_then(|digest| digest.parse().ok()),
@@ -124,9 +154,11 @@ impl Upstream {
         &self,
         image: &RepositoryName,
         reference: &Reference,
+        accept: Option<&str>,
     ) -> Result<FetchedManifest, UpstreamError> {
         let endpoint = Endpoint::Manifest(reference.clone());
-        let response = self.send(Method::GET, image, &endpoint).await?;
+        let wish = Wish { accept, from: 0 };
+        let response = self.send(Method::GET, image, &endpoint, wish).await?;
         let media_type = media_type(response.headers())?;
         let announced = text(response.headers(), "docker-content-digest");
         let expected = match reference {
@@ -152,11 +184,11 @@ impl Upstream {
         digest: &Digest,
     ) -> Result<Option<u64>, UpstreamError> {
         let endpoint = Endpoint::Blob(digest.clone());
-        let response = self.send(Method::HEAD, image, &endpoint).await?;
+        let response = self.send(Method::HEAD, image, &endpoint, Wish::default()).await?;
         Ok(content_length(response.headers()))
     }
 
-    /// Starts fetching a blob; the bytes are not checked here.
+    /// Starts fetching a blob from this position on; the bytes are not checked here.
     ///
     /// # Errors
     /// Any failure to get the headers of a good answer.
@@ -164,9 +196,12 @@ impl Upstream {
         &self,
         image: &RepositoryName,
         digest: &Digest,
+        from: u64,
     ) -> Result<BlobBody, UpstreamError> {
-        let response = self.send(Method::GET, image, &Endpoint::Blob(digest.clone())).await?;
-        Ok(BlobBody { length: content_length(response.headers()), response })
+        let endpoint = Endpoint::Blob(digest.clone());
+        let wish = Wish { accept: None, from };
+        let response = self.send(Method::GET, image, &endpoint, wish).await?;
+        BlobBody::of(response, from)
     }
 
     /// Sends to the repository an image is: the one it was the last time, else the next candidate.
@@ -175,10 +210,11 @@ impl Upstream {
         method: Method,
         image: &RepositoryName,
         endpoint: &Endpoint,
+        wish: Wish<'_>,
     ) -> Result<Response, UpstreamError> {
         let mut failure = UpstreamError::Protocol("an image without a repository");
         for repository in self.candidates(image) {
-            match self.send_to(&method, &repository, endpoint).await {
+            match self.send_to(&method, &repository, endpoint, wish).await {
                 Ok(response) => {
                     self.repositories.insert(image.clone(), repository);
                     return Ok(response);
@@ -218,13 +254,6 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 fn media_type(headers: &HeaderMap) -> Result<String, UpstreamError> {
     text(headers, CONTENT_TYPE.as_str())
         .ok_or(UpstreamError::Protocol("a manifest without a Content-Type"))
-}
-
-fn accept_for(endpoint: &Endpoint) -> Option<(reqwest::header::HeaderName, &'static str)> {
-    match endpoint {
-        Endpoint::Manifest(_) => Some((ACCEPT, oci::media_type::ACCEPT_MANIFESTS)),
-        _ => None,
-    }
 }
 
 async fn collect(response: Response, limit: usize) -> Result<Bytes, UpstreamError> {

@@ -1,23 +1,28 @@
 //! A registry that counts what it is asked and fails on demand: state and faults, no script.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use futures_util::stream;
-use oci::{Digest, Endpoint, Reference, endpoint};
+use oci::{Digest, Endpoint, endpoint};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::image::{Image, Manifest};
+
+use auth::challenge;
+use blob::blob;
+use manifest::manifest;
+
+mod auth;
+mod blob;
+mod manifest;
 
 /// The token its token endpoint gives out.
 const TOKEN: &str = "upstream-token";
@@ -203,90 +208,6 @@ fn note(context: &Context, method: &Method, path: &str, headers: &HeaderMap) -> 
         authorization: authorization.map(str::to_owned),
     });
     shelf.faults.clone()
-}
-
-fn challenge(context: &Context, faults: &Faults, headers: &HeaderMap) -> Option<Response> {
-    let own = || format!("{}/token", context.url);
-    let bearer = |realm: &str| format!(r#"Bearer realm="{realm}",service="fault""#);
-    let (expected, challenge) = match faults.asks_for.as_ref()? {
-        Login::Token => (format!("Bearer {TOKEN}"), bearer(&own())),
-        Login::TokenOf(realm) => (format!("Bearer {TOKEN}"), bearer(realm)),
-        Login::Basic => (BASIC.to_owned(), "Basic realm=\"fault\"".to_owned()),
-    };
-    if headers.get("authorization").is_some_and(|value| value.as_bytes() == expected.as_bytes()) {
-        return None;
-    }
-    Some((StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response())
-}
-
-fn manifest(
-    context: &Context,
-    path: &str,
-    reference: &Reference,
-    faults: &Faults,
-    head: bool,
-) -> Response {
-    let Some(found) = lock(&context.shelf).manifests.get(path).cloned() else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let digest = match reference {
-        Reference::Digest(digest) => digest.clone(),
-        Reference::Tag(_) => found.digest(),
-    };
-    let body = spoil(found.bytes, faults);
-    let described = [("content-type", found.media_type)].into_response();
-    let mut response = (described.into_parts().0.headers, body).into_response();
-    if !(head && faults.without_digest)
-        && let Ok(value) = digest.to_string().parse()
-    {
-        response.headers_mut().insert("docker-content-digest", value);
-    }
-    response
-}
-
-fn blob(context: &Context, path: &str, faults: &Faults) -> Response {
-    if let Some(elsewhere) = &faults.redirect_blobs_to {
-        let location = format!("{elsewhere}/v2/{path}");
-        return (StatusCode::TEMPORARY_REDIRECT, [("location", location)]).into_response();
-    }
-    let Some(found) = lock(&context.shelf).blobs.get(path).cloned() else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let length = found.len();
-    let bytes = Bytes::from(spoil(found.to_vec(), faults));
-    let mut response = Response::new(blob_body(context, &bytes, faults));
-    if !faults.without_length {
-        response.headers_mut().insert("content-length", length.into());
-    }
-    response
-}
-
-/// Two parts with a fault between them, if there is one.
-fn blob_body(context: &Context, bytes: &Bytes, faults: &Faults) -> Body {
-    let middle = faults.cut_blobs_at.or(faults.hold_blobs_at).unwrap_or(bytes.len());
-    let first = bytes.slice(..middle.min(bytes.len()));
-    let rest = bytes.slice(first.len()..);
-    let cut = faults.cut_blobs_at.is_some();
-    let held = faults.hold_blobs_at.is_some();
-    let mut released = context.released.clone();
-    released.mark_unchanged();
-    let parts = stream::unfold(0, move |step| {
-        let (first, rest, mut released) = (first.clone(), rest.clone(), released.clone());
-        async move {
-            match step {
-                0 => Some((Ok(first), 1)),
-                1 if cut => Some((Err(io::Error::other("cut")), 2)),
-                1 => {
-                    if held {
-                        let _ = released.changed().await;
-                    }
-                    Some((Ok(rest), 2))
-                }
-                _ => None,
-            }
-        }
-    });
-    Body::from_stream(parts)
 }
 
 fn spoil(mut bytes: Vec<u8>, faults: &Faults) -> Vec<u8> {

@@ -21,6 +21,6 @@ pub use digest::{Algorithm, Digest, Hasher};
 pub use endpoint::Endpoint;
 pub use error::ErrorCode;
 pub use name::RepositoryName;
-pub use range::ByteRange;
+pub use range::{ByteRange, ContentRange};
 pub use reference::{Reference, Tag};
 pub use scope::Scope;

@@ -41,6 +41,30 @@ impl ByteRange {
     }
 }
 
+/// The `Content-Range` of a 206 (RFC 9110 §14.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContentRange {
+    /// The first byte's position.
+    pub first: u64,
+    /// The last byte's position.
+    pub last: u64,
+    /// The whole content's length in bytes, where it was told.
+    pub total: Option<u64>,
+}
+
+impl ContentRange {
+    /// Reads `bytes FIRST-LAST/TOTAL`, `TOTAL` a number or `*`. `None`: anything else.
+    #[must_use]
+    pub fn parse(header: &str) -> Option<Self> {
+        let (positions, total) = header.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = positions.split_once('-')?;
+        let (first, last) = (number(first)?, number(last)?);
+        let total = if total == "*" { None } else { Some(number(total)?) };
+        let inside = first <= last && total.is_none_or(|total| last < total);
+        inside.then_some(Self { first, last, total })
+    }
+}
+
 /// RFC 9110 positions are digits only; `u64::from_str` would also take a plus sign.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
@@ -82,5 +106,23 @@ mod tests {
     #[test]
     fn nothing_of_an_empty_content_can_be_asked() {
         assert_eq!(ByteRange::From(0).resolve(0), None);
+    }
+
+    #[test]
+    fn a_content_range_must_make_sense() {
+        let range = |first, last, total| Some(ContentRange { first, last, total });
+        let cases = [
+            ("bytes 0-9/10", range(0, 9, Some(10))),
+            ("bytes 5-9/*", range(5, 9, None)),
+            ("bytes 5-10/10", None),
+            ("bytes 5-4/10", None),
+            ("bytes */10", None),
+            ("bytes=0-9/10", None),
+            ("bytes +0-9/10", None),
+            ("bytes 0-9", None),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(ContentRange::parse(header), expected, "{header}");
+        }
     }
 }

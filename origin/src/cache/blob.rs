@@ -3,17 +3,19 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use oci::{ByteRange, Digest, RepositoryName};
+use oci::{ByteRange, Digest};
 use tracing::warn;
 
 use super::CacheStatus;
 use super::flight::{Boarding, Departure, Flight, Flights, Takeoff};
+use crate::body::Pieces;
 use crate::config;
 use crate::db::Db;
 use crate::db::groups::GroupId;
 use crate::error::{Error, Subject};
-use crate::store::{ByteStream, Key, Store, StoreError};
-use crate::upstream::{Upstream, UpstreamError};
+use crate::metrics::Metrics;
+use crate::store::{Key, Store, StoreError};
+use crate::upstream::{Image, UpstreamError};
 
 /// How often a fetch may turn out moot before a request gives up; once is a race, thrice is a bug.
 const ATTEMPTS: usize = 4;
@@ -25,7 +27,7 @@ pub struct OpenBlob {
     /// Set where the client gets a part of it.
     pub range: Option<RangeInclusive<u64>>,
     /// The bytes; an error cuts the client off.
-    pub body: ByteStream,
+    pub body: Pieces,
     /// Where they come from.
     pub status: CacheStatus,
 }
@@ -45,7 +47,7 @@ pub struct BlobRequest<'r> {
     /// On whose behalf.
     pub group: GroupId,
     /// Where the upstream has it.
-    pub image: &'r RepositoryName,
+    pub image: &'r Image,
     /// Which one.
     pub digest: &'r Digest,
 }
@@ -55,12 +57,12 @@ pub struct BlobRequest<'r> {
 pub struct Blobs {
     db: Db,
     store: Store,
-    upstream: Arc<Upstream>,
     flights: Arc<Flights>,
+    metrics: Arc<Metrics>,
 }
 
 impl Blobs {
-    /// Over a database, a store and an upstream; the spool folder is made, and
+    /// Over a database and a store; the spool folder is made, and
     /// what earlier runs left there is removed.
     ///
     /// # Errors
@@ -69,9 +71,9 @@ impl Blobs {
         config: &config::Store,
         db: Db,
         store: Store,
-        upstream: Arc<Upstream>,
+        metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        Ok(Self { db, store, upstream, flights: Flights::new(&config.spool)? })
+        Ok(Self { db, store, metrics, flights: Flights::new(&config.spool)? })
     }
 
     /// A blob's length, from here or else from the upstream.
@@ -153,7 +155,7 @@ impl Blobs {
     }
 
     async fn ask(&self, request: BlobRequest<'_>) -> Result<Option<u64>, Error> {
-        self.upstream.head_blob(request.image, request.digest).await.map_err(upstream)
+        request.image.head_blob(request.digest).await.map_err(upstream)
     }
 
     async fn link_if_stored(&self, request: BlobRequest<'_>) -> Result<(), Error> {
@@ -179,15 +181,22 @@ impl Blobs {
             return Ok(None);
         }
         let flight = Arc::clone(&takeoff.flight);
+        self.metrics.flights.inc();
         tokio::spawn(self.clone().fill(takeoff, request.image.clone()));
         Ok(Some(flight))
     }
 
     /// Detached from every client: it ends when the upstream ends.
-    async fn fill(self, takeoff: Takeoff, image: RepositoryName) {
-        let size = match self.fetch(&takeoff, &image).await {
+    async fn fill(self, takeoff: Takeoff, image: Image) {
+        self.fly(takeoff, &image).await;
+        self.metrics.flights.dec();
+    }
+
+    async fn fly(&self, takeoff: Takeoff, image: &Image) {
+        let size = match self.fetch(&takeoff, image).await {
             Ok(size) => size,
             Err(error) => {
+                let image = image.name();
                 warn!(%image, digest = %takeoff.digest(), %error, "a blob could not be fetched");
                 return takeoff.failed(&error);
             }
@@ -198,8 +207,8 @@ impl Blobs {
         }
     }
 
-    async fn fetch(&self, takeoff: &Takeoff, image: &RepositoryName) -> Result<u64, UpstreamError> {
-        let mut blob = self.upstream.get_blob(image, takeoff.digest()).await?;
+    async fn fetch(&self, takeoff: &Takeoff, image: &Image) -> Result<u64, UpstreamError> {
+        let mut blob = image.get_blob(takeoff.digest(), 0).await?;
         let mut spool = takeoff.spool()?;
         takeoff.streaming(blob.length);
         while let Some(chunk) = blob.chunk().await? {

@@ -15,9 +15,8 @@ use oci::Digest;
 use tempfile::{NamedTempFile, TempPath};
 use tokio::sync::watch;
 
-use crate::body;
+use crate::body::{Piece, Pieces};
 use crate::db::groups::GroupId;
-use crate::store::ByteStream;
 use crate::upstream::UpstreamError;
 
 pub(super) use spool::Spool;
@@ -159,16 +158,14 @@ impl Flight {
     }
 
     /// The bytes from `range.start` on, as they arrive; `range.end` may lie beyond the end.
-    pub(super) fn read(self: Arc<Self>, range: Range<u64>) -> ByteStream {
+    pub(super) fn read(self: Arc<Self>, range: Range<u64>) -> Pieces {
         Box::pin(try_unfold((self, range), |(flight, range)| async move {
             let until = flight.available_beyond(range.start).await?.min(range.end);
             if until <= range.start {
                 return Ok(None);
             }
-            let file = Arc::clone(&flight.file);
-            let bytes = body::read_at(file, range.start, until - range.start).await?;
-            let rest = range.start + bytes.len() as u64..range.end;
-            Ok(Some((bytes, (flight, rest))))
+            let piece = Piece::File(Arc::clone(&flight.file), range.start..until);
+            Ok(Some((piece, (flight, until..range.end))))
         }))
     }
 

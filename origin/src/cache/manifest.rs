@@ -1,9 +1,7 @@
 //! Manifests: a tag is checked by HEAD before the cached copy is served; a digest never changes.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use oci::{Digest, Reference, RepositoryName, Tag};
+use oci::{Digest, Reference, Tag};
 use tracing::warn;
 
 use super::CacheStatus;
@@ -13,7 +11,7 @@ use crate::db::groups::GroupId;
 use crate::db::manifests::StoredManifest;
 use crate::error::{Error, Subject};
 use crate::store::{Key, Store, StoreError};
-use crate::upstream::{FailureClass, ManifestHead, Upstream, UpstreamError};
+use crate::upstream::{FailureClass, Image, ManifestHead, UpstreamError};
 
 /// A manifest for a client.
 #[derive(Debug, Clone)]
@@ -36,7 +34,9 @@ pub struct ManifestRequest<'r> {
     /// On whose behalf.
     pub group: GroupId,
     /// Where the upstream has it.
-    pub image: &'r RepositoryName,
+    pub image: &'r Image,
+    /// The media types the client takes; `None`: whatever there is.
+    pub accept: Option<&'r str>,
     /// Whether the bytes are wanted.
     pub body: bool,
 }
@@ -46,15 +46,14 @@ pub struct ManifestRequest<'r> {
 pub struct Manifests {
     db: Db,
     store: Store,
-    upstream: Arc<Upstream>,
     when_refused: WhenRefused,
 }
 
 impl Manifests {
-    /// Over a database, a store and an upstream.
+    /// Over a database and a store.
     #[must_use]
-    pub fn new(db: Db, store: Store, upstream: Arc<Upstream>, when_refused: WhenRefused) -> Self {
-        Self { db, store, upstream, when_refused }
+    pub fn new(db: Db, store: Store, when_refused: WhenRefused) -> Self {
+        Self { db, store, when_refused }
     }
 
     /// The manifest a reference points at.
@@ -77,13 +76,13 @@ impl Manifests {
         request: ManifestRequest<'_>,
         digest: &Digest,
     ) -> Result<OpenManifest, Error> {
-        let row = self.db.linked_manifest(request.group, request.image, digest).await?;
+        let row = self.db.linked_manifest(request.group, request.image.name(), digest).await?;
         if let Some(cached) = self.load(request, row).await? {
             return Ok(cached);
         }
         let reference = Reference::Digest(digest.clone());
         if !request.body {
-            let head = self.upstream.head_manifest(request.image, &reference).await;
+            let head = request.image.head_manifest(&reference, request.accept).await;
             if let Some(open) = from_head(head.map_err(upstream)?, Some(digest)) {
                 return Ok(open);
             }
@@ -93,10 +92,10 @@ impl Manifests {
 
     /// The rule of the seeds: HEAD; same digest → cache; HEAD fails → cache; else GET and store.
     async fn by_tag(&self, request: ManifestRequest<'_>, tag: &Tag) -> Result<OpenManifest, Error> {
-        let row = self.db.tagged_manifest(request.group, request.image, tag).await?;
+        let row = self.db.tagged_manifest(request.group, request.image.name(), tag).await?;
         let cached = self.load(request, row).await?;
         let reference = Reference::Tag(tag.clone());
-        let head = self.upstream.head_manifest(request.image, &reference).await;
+        let head = request.image.head_manifest(&reference, request.accept).await;
         match (cached, head) {
             (Some(cached), Ok(head)) if is_current(&cached, &head) => Ok(cached),
             (Some(cached), Ok(_)) => {
@@ -162,7 +161,7 @@ impl Manifests {
         request: ManifestRequest<'_>,
         reference: &Reference,
     ) -> Result<OpenManifest, Failure> {
-        let fetched = self.upstream.get_manifest(request.image, reference).await?;
+        let fetched = request.image.get_manifest(reference, request.accept).await?;
         let stored = StoredManifest {
             digest: fetched.digest,
             size: fetched.bytes.len() as u64,
@@ -174,7 +173,8 @@ impl Manifests {
         };
         let key = Key::Manifest(&stored.digest);
         self.store.put(&key, fetched.bytes.clone()).await.map_err(Error::from)?;
-        let committed = self.db.commit_manifest(request.group, request.image, tag, &stored).await;
+        let committed =
+            self.db.commit_manifest(request.group, request.image.name(), tag, &stored).await;
         committed.map_err(Error::from)?;
         let StoredManifest { digest, size, media_type } = stored;
         let bytes = request.body.then_some(fetched.bytes);

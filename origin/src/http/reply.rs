@@ -10,6 +10,7 @@ use axum::response::Response;
 use oci::Digest;
 use oci::media_type::OCTET_STREAM;
 
+use crate::body::bytes_of;
 use crate::cache::CacheStatus;
 use crate::cache::blob::{BlobHead, OpenBlob};
 use crate::cache::manifest::OpenManifest;
@@ -49,7 +50,7 @@ pub(super) fn manifest(manifest: OpenManifest, asked: &HeaderMap) -> Response {
 
 /// A blob or a part of it, streamed.
 pub(super) fn blob(digest: &Digest, blob: OpenBlob) -> Response {
-    let mut response = Response::new(Body::from_stream(blob.body));
+    let mut response = Response::new(Body::from_stream(bytes_of(blob.body)));
     let headers = response.headers_mut();
     describe_blob(headers, digest, blob.status);
     match (blob.range, blob.length) {

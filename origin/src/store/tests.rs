@@ -4,7 +4,8 @@ use oci::Digest;
 use super::*;
 
 async fn read_range(store: &Store, key: &Key<'_>, range: std::ops::Range<u64>) -> Vec<u8> {
-    let parts: Vec<Bytes> = store.stream(key, range).await.unwrap().try_collect().await.unwrap();
+    let pieces = store.stream(key, range).await.unwrap();
+    let parts: Vec<Bytes> = body::bytes_of(pieces).try_collect().await.unwrap();
     parts.concat()
 }
 

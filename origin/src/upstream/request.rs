@@ -1,11 +1,12 @@
 //! One request: authorise, follow redirects by hand, answer a challenge once.
 
+use oci::media_type::ACCEPT_MANIFESTS;
 use oci::{Challenge, Endpoint, RepositoryName};
-use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE};
 use reqwest::{Method, Response};
 use url::Url;
 
-use super::{Upstream, UpstreamError, accept_for};
+use super::{Upstream, UpstreamError, Wish};
 
 /// Registries redirect blobs once, to a CDN; clients of ours would follow ten.
 const MAX_REDIRECTS: usize = 5;
@@ -16,16 +17,18 @@ impl Upstream {
         method: &Method,
         repository: &RepositoryName,
         endpoint: &Endpoint,
+        wish: Wish<'_>,
     ) -> Result<Response, UpstreamError> {
         let credential = self.auth.remembered(repository).await?;
-        let first = self.attempt(method, repository, endpoint, credential).await?;
+        let first = self.attempt(method, repository, endpoint, wish, credential).await?;
         if first.status() != 401 {
             return successful(first);
         }
         let challenge = challenge_of(&first).ok_or_else(|| UpstreamError::of(&first))?;
         match self.auth.answer(repository, challenge).await? {
             Some(credential) => {
-                successful(self.attempt(method, repository, endpoint, Some(credential)).await?)
+                let retried = self.attempt(method, repository, endpoint, wish, Some(credential));
+                successful(retried.await?)
             }
             None => Err(UpstreamError::of(&first)),
         }
@@ -36,6 +39,7 @@ impl Upstream {
         method: &Method,
         repository: &RepositoryName,
         endpoint: &Endpoint,
+        wish: Wish<'_>,
         credential: Option<HeaderValue>,
     ) -> Result<Response, UpstreamError> {
         let mut url = self
@@ -43,7 +47,7 @@ impl Upstream {
             .join(&format!("/v2/{repository}/{endpoint}"))
             .map_err(|_| UpstreamError::Protocol("a name that fits no URL"))?;
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.visit(method, &url, endpoint, credential.as_ref()).await?;
+            let response = self.visit(method, &url, endpoint, wish, credential.as_ref()).await?;
             match next_stop(&response) {
                 Some(location) => url = self.guard.redirect(&url, &location)?,
                 None => return Ok(response),
@@ -57,11 +61,15 @@ impl Upstream {
         method: &Method,
         url: &Url,
         endpoint: &Endpoint,
+        wish: Wish<'_>,
         credential: Option<&HeaderValue>,
     ) -> Result<Response, UpstreamError> {
         let mut request = self.client.request(method.clone(), url.clone());
-        if let Some((name, value)) = accept_for(endpoint) {
-            request = request.header(name, value);
+        if let Endpoint::Manifest(_) = endpoint {
+            request = request.header(ACCEPT, wish.accept.unwrap_or(ACCEPT_MANIFESTS));
+        }
+        if wish.from > 0 {
+            request = request.header(RANGE, format!("bytes={}-", wish.from));
         }
         // What authorises us at the registry is nobody else's, a CDN's the least.
         if let Some(credential) = credential.filter(|_| url.origin() == self.base.origin()) {
