@@ -1,6 +1,11 @@
 //! The pull-through decision: what is served from here, what is fetched, what a failure means.
 
+use crate::config::{self, WhenRefused};
+use crate::upstream::{FailureClass, UpstreamError};
+
 pub mod blob;
+pub mod catalog;
+mod coalesce;
 mod flight;
 pub mod manifest;
 
@@ -38,5 +43,14 @@ impl CacheStatus {
             Self::Coalesced => "coalesced",
             Self::Stale => "stale",
         }
+    }
+}
+
+/// Whether an answer of before is served in place of this failure.
+fn tolerates(rules: &config::Cache, error: &UpstreamError) -> bool {
+    match error.class() {
+        FailureClass::Outage => true,
+        FailureClass::Absent => rules.when_absent() == WhenRefused::ServeStale,
+        FailureClass::Refused => rules.when_refused == WhenRefused::ServeStale,
     }
 }

@@ -10,7 +10,9 @@ use crate::config;
 
 pub mod blobs;
 pub mod groups;
+pub mod listings;
 pub mod manifests;
+pub mod tags;
 pub mod tokens;
 
 /// The schema's history; forward only.

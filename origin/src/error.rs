@@ -8,6 +8,7 @@ use http::header::{
 use http::{HeaderMap, StatusCode};
 use oci::endpoint::EndpointError;
 use oci::error::envelope;
+use oci::page::PageError;
 use oci::{Challenge, ErrorCode};
 use tracing::{error, info};
 
@@ -26,6 +27,8 @@ pub enum Subject {
     Manifest,
     /// A blob.
     Blob,
+    /// A list of an image's tags or referrers.
+    Image,
 }
 
 /// Why a request has no better answer.
@@ -37,15 +40,15 @@ pub enum Error {
     /// The path is good, the method is not.
     #[error("this path takes {0} only")]
     MethodNotAllowed(&'static str),
-    /// An operation of the registry API that a pull-through cache does not offer.
-    #[error("a dependency proxy does not offer this operation")]
-    Unsupported,
     /// The group's path or the image's name is malformed.
     #[error("`{0}` is not a valid name")]
     NameInvalid(String),
     /// The tag or digest is malformed.
     #[error(transparent)]
     Reference(#[from] EndpointError),
+    /// The query asks for no part of a list.
+    #[error(transparent)]
+    Page(#[from] PageError),
     /// No credential, or a token that is expired, foreign or forged.
     #[error("authentication required")]
     Unauthenticated,
@@ -138,12 +141,15 @@ impl Error {
         match self {
             Self::NoSuchPath => (StatusCode::NOT_FOUND, ErrorCode::Unknown),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
-            Self::Unsupported => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
             Self::NameInvalid(_) => (StatusCode::BAD_REQUEST, ErrorCode::NameInvalid),
             Self::Reference(EndpointError::Reference(oci::reference::ReferenceError::Tag)) => {
                 (StatusCode::BAD_REQUEST, ErrorCode::TagInvalid)
             }
             Self::Reference(_) => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
+            Self::Page(PageError::Number) => {
+                (StatusCode::BAD_REQUEST, ErrorCode::PaginationNumberInvalid)
+            }
+            Self::Page(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             Self::Unauthenticated | Self::WrongCredential => {
                 (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized)
             }
@@ -194,6 +200,7 @@ fn upstream_status_and_code(subject: Subject, error: &UpstreamError) -> (StatusC
     let absent = match subject {
         Subject::Manifest => ErrorCode::ManifestUnknown,
         Subject::Blob => ErrorCode::BlobUnknown,
+        Subject::Image => ErrorCode::NameUnknown,
     };
     match error {
         UpstreamError::Status { status: 404, .. } => (StatusCode::NOT_FOUND, absent),

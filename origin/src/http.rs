@@ -5,15 +5,17 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{any, get};
-use oci::ByteRange;
+use oci::{Accept, ByteRange, Page, Reference};
 use tracing::{Instrument as _, info, info_span};
 
 use crate::App;
 use crate::cache::blob::BlobRequest;
+use crate::cache::catalog::CatalogRequest;
 use crate::cache::manifest::ManifestRequest;
 use crate::db::groups::GroupId;
 use crate::error::Error;
@@ -41,7 +43,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 async fn registry(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let reply = answer(&app, &parts.method, parts.uri.path(), &parts.headers).await;
+    let reply = answer(&app, &parts.method, &parts.uri, &parts.headers).await;
     reply.unwrap_or_else(|error| error.into_response(&app.challenge))
 }
 
@@ -49,10 +51,10 @@ async fn registry(State(app): State<Arc<App>>, request: Request) -> Response {
 async fn answer(
     app: &App,
     method: &Method,
-    path: &str,
+    uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response, Error> {
-    let action = Action::parse(method, path)?;
+    let action = Action::parse(method, uri.path())?;
     let identity = app.auth.identify(headers).await?;
     let Action::Pull { group, image, target } = action else { return Ok(reply::pong()) };
     let access = app.db.access(&group, identity.user).await?;
@@ -62,7 +64,8 @@ async fn answer(
         Verdict::Deny(Denial::Disabled) => return Err(Error::Disabled(group)),
     };
     let image = app.upstreams.image(image);
-    dispatch(app, Pull { group, image, target, body: method != Method::HEAD }, headers).await
+    let pull = Pull { group, image, target, body: method != Method::HEAD };
+    dispatch(app, pull, uri, headers).await
 }
 
 /// A pull that was authorised.
@@ -73,11 +76,17 @@ struct Pull {
     body: bool,
 }
 
-async fn dispatch(app: &App, pull: Pull, headers: &HeaderMap) -> Result<Response, Error> {
+async fn dispatch(
+    app: &App,
+    pull: Pull,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
     let Pull { group, ref image, ref target, body } = pull;
     match target {
         Target::Manifest(reference) => {
-            let request = ManifestRequest { group, image, accept: None, body };
+            let accept = accept(reference, headers);
+            let request = ManifestRequest { group, image, accept: &accept, body };
             let manifest = app.manifests.open(request, reference).await?;
             app.metrics.answered("manifest", manifest.status);
             Ok(reply::manifest(manifest, headers))
@@ -93,6 +102,31 @@ async fn dispatch(app: &App, pull: Pull, headers: &HeaderMap) -> Result<Response
             let head = app.blobs.head(BlobRequest { group, image, digest }).await?;
             Ok(reply::blob_head(digest, head))
         }
+        Target::Tags => {
+            let page = Page::parse(uri.query().unwrap_or_default())?;
+            let (list, status) = app.catalog.tags(CatalogRequest { group, image }, &page).await?;
+            app.metrics.answered("tags", status);
+            Ok(reply::tags(Action::repository(uri.path()), &list, status))
+        }
+        Target::Referrers(subject) => {
+            let request = CatalogRequest { group, image };
+            let (found, status) = app.catalog.referrers(request, subject).await?;
+            app.metrics.answered("referrers", status);
+            let query = uri.query().unwrap_or_default();
+            let kind = oci::query::values(query, "artifactType").next();
+            Ok(reply::referrers(found, kind.as_deref(), status))
+        }
+    }
+}
+
+/// Only a tag's answer depends on it, so only then it is read.
+fn accept(reference: &Reference, headers: &HeaderMap) -> Accept {
+    match reference {
+        Reference::Tag(_) => {
+            let lines = headers.get_all(ACCEPT).iter();
+            Accept::parse(lines.filter_map(|line| line.to_str().ok()))
+        }
+        Reference::Digest(_) => Accept::any(),
     }
 }
 

@@ -26,6 +26,7 @@ use tracing::{info, warn};
 
 use crate::auth::Authenticator;
 use crate::cache::blob::Blobs;
+use crate::cache::catalog::Catalog;
 use crate::cache::manifest::Manifests;
 use crate::config::Config;
 use crate::db::Db;
@@ -40,6 +41,7 @@ pub struct App {
     auth: Authenticator,
     manifests: Manifests,
     blobs: Blobs,
+    catalog: Catalog,
     upstreams: Upstreams,
     metrics: Arc<Metrics>,
     challenge: oci::Challenge,
@@ -58,12 +60,13 @@ impl App {
         let upstreams = Upstreams::new(&config.upstream, Arc::clone(&metrics))?;
         let blobs = Blobs::new(&config.store, db.clone(), store.clone(), Arc::clone(&metrics))
             .with_context(|| format!("[store] spool {}", config.store.spool.display()))?;
-        let refused = config.cache.when_refused;
+        let rules = Arc::new(config.cache.clone());
         let realm = config.http.external_url.join("/jwt/auth")?;
         Ok(Arc::new(Self {
             auth: Authenticator::new(config, db.clone())?,
-            manifests: Manifests::new(db.clone(), store, refused),
+            manifests: Manifests::new(db.clone(), store, Arc::clone(&rules)),
             blobs,
+            catalog: Catalog::new(db.clone(), rules),
             upstreams,
             metrics,
             db,

@@ -10,10 +10,12 @@ use reqwest::{Client, Method, Response};
 
 use crate::config::{self, ShortNames};
 
+pub use catalog::TagPage;
 pub use error::{FailureClass, UpstreamError};
 pub use image::{Image, Upstreams};
 
 mod auth;
+mod catalog;
 mod error;
 mod guard;
 mod image;
@@ -30,8 +32,8 @@ pub struct ManifestHead {
     pub digest: Option<Digest>,
     /// Its length in bytes, where the upstream says.
     pub size: Option<u64>,
-    /// Its `Content-Type`, to the letter.
-    pub media_type: String,
+    /// Its `Content-Type`, to the letter, where the upstream says.
+    pub media_type: Option<String>,
 }
 
 /// A manifest as received; the bytes match the digest.
@@ -39,7 +41,7 @@ pub struct ManifestHead {
 pub struct FetchedManifest {
     /// The digest of the bytes.
     pub digest: Digest,
-    /// Its `Content-Type`, to the letter.
+    /// Its `Content-Type`, to the letter; where there is none, what it says of itself.
     pub media_type: String,
     /// The bytes, as the upstream sent them.
     pub bytes: Bytes,
@@ -87,6 +89,8 @@ struct Wish<'w> {
     accept: Option<&'w str>,
     /// The first byte wanted.
     from: u64,
+    /// The URL's query.
+    query: &'w str,
 }
 
 /// A client of one registry.
@@ -136,13 +140,13 @@ impl Upstream {
         accept: Option<&str>,
     ) -> Result<ManifestHead, UpstreamError> {
         let endpoint = Endpoint::Manifest(reference.clone());
-        let wish = Wish { accept, from: 0 };
+        let wish = Wish { accept, ..Wish::default() };
         let response = self.send(Method::HEAD, image, &endpoint, wish).await?;
         let headers = response.headers();
         Ok(ManifestHead {
             digest: text(headers, "docker-content-digest").and_then(|digest| digest.parse().ok()),
             size: content_length(headers),
-            media_type: media_type(headers)?,
+            media_type: text(headers, CONTENT_TYPE.as_str()),
         })
     }
 
@@ -157,9 +161,12 @@ impl Upstream {
         accept: Option<&str>,
     ) -> Result<FetchedManifest, UpstreamError> {
         let endpoint = Endpoint::Manifest(reference.clone());
-        let wish = Wish { accept, from: 0 };
+        let wish = Wish { accept, ..Wish::default() };
         let response = self.send(Method::GET, image, &endpoint, wish).await?;
-        let media_type = media_type(response.headers())?;
+        if content_length(response.headers()).is_some_and(|length| length > MAX_MANIFEST as u64) {
+            return Err(UpstreamError::Protocol("a manifest longer than 4 MiB"));
+        }
+        let media_type = text(response.headers(), CONTENT_TYPE.as_str());
         let announced = text(response.headers(), "docker-content-digest");
         let expected = match reference {
             Reference::Digest(digest) => Some(digest.clone()),
@@ -171,6 +178,9 @@ impl Upstream {
             Some(_) => return Err(UpstreamError::Protocol("a manifest that is not its digest")),
             None => Digest::of(&bytes),
         };
+        let media_type = media_type
+            .or_else(|| oci::media_type::of_manifest(&bytes))
+            .ok_or(UpstreamError::Protocol("a manifest without a Content-Type or a mediaType"))?;
         Ok(FetchedManifest { digest, media_type, bytes })
     }
 
@@ -199,7 +209,7 @@ impl Upstream {
         from: u64,
     ) -> Result<BlobBody, UpstreamError> {
         let endpoint = Endpoint::Blob(digest.clone());
-        let wish = Wish { accept: None, from };
+        let wish = Wish { from, ..Wish::default() };
         let response = self.send(Method::GET, image, &endpoint, wish).await?;
         BlobBody::of(response, from)
     }
@@ -249,11 +259,6 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
 /// Read from the header: a HEAD's body is empty whatever its length would be.
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     text(headers, CONTENT_LENGTH.as_str())?.parse().ok()
-}
-
-fn media_type(headers: &HeaderMap) -> Result<String, UpstreamError> {
-    text(headers, CONTENT_TYPE.as_str())
-        .ok_or(UpstreamError::Protocol("a manifest without a Content-Type"))
 }
 
 async fn collect(response: Response, limit: usize) -> Result<Bytes, UpstreamError> {

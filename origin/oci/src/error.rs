@@ -19,6 +19,8 @@ pub enum ErrorCode {
     NameUnknown,
     /// The tag is malformed.
     TagInvalid,
+    /// The number of entries asked for is none (distribution's own code).
+    PaginationNumberInvalid,
     /// The requested range cannot be satisfied.
     RangeInvalid,
     /// A credential is missing or wrong.
@@ -47,6 +49,7 @@ impl ErrorCode {
             Self::NameInvalid => "NAME_INVALID",
             Self::NameUnknown => "NAME_UNKNOWN",
             Self::TagInvalid => "TAG_INVALID",
+            Self::PaginationNumberInvalid => "PAGINATION_NUMBER_INVALID",
             Self::RangeInvalid => "RANGE_INVALID",
             Self::Unauthorized => "UNAUTHORIZED",
             Self::Denied => "DENIED",

@@ -4,23 +4,27 @@
 //! Sources: the OCI distribution and image specifications, and the CNCF distribution token
 //! specification for challenges and scopes.
 
+pub mod accept;
 pub mod challenge;
 pub mod digest;
 pub mod endpoint;
 pub mod error;
 pub mod media_type;
 pub mod name;
+pub mod page;
 pub mod query;
 pub mod range;
 pub mod reference;
 pub mod scope;
 pub mod secret;
 
+pub use accept::Accept;
 pub use challenge::Challenge;
 pub use digest::{Algorithm, Digest, Hasher};
 pub use endpoint::Endpoint;
 pub use error::ErrorCode;
 pub use name::RepositoryName;
+pub use page::Page;
 pub use range::{ByteRange, ContentRange};
 pub use reference::{Reference, Tag};
 pub use scope::Scope;

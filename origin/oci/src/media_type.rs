@@ -20,3 +20,37 @@ pub const ACCEPT_MANIFESTS: &str = concat!(
     "application/vnd.docker.distribution.manifest.v2+json, ",
     "*/*;q=0.1"
 );
+
+/// Whether a `Content-Type` is that of an image for many platforms.
+#[must_use]
+pub fn is_index(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    [OCI_INDEX, DOCKER_LIST].iter().any(|index| essence.eq_ignore_ascii_case(index))
+}
+
+/// What a manifest says of itself in `mediaType`. `None`: nothing, or nothing a header can hold.
+#[must_use]
+pub fn of_manifest(bytes: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Manifest {
+        #[serde(rename = "mediaType")]
+        media_type: String,
+    }
+    let said = serde_json::from_slice::<Manifest>(bytes).ok()?.media_type;
+    let printable = said.contains('/') && said.bytes().all(|byte| byte.is_ascii_graphic());
+    (printable && said.len() <= 255).then_some(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_may_say_what_it_is() {
+        let text = format!(r#"{{"schemaVersion": 2, "mediaType": "{OCI_INDEX}", "x": []}}"#);
+        assert_eq!(of_manifest(text.as_bytes()).as_deref(), Some(OCI_INDEX));
+        for silent in ["", "[]", "{}", r#"{"mediaType": 1}"#, r#"{"mediaType": "a/b\r\nx: y"}"#] {
+            assert_eq!(of_manifest(silent.as_bytes()), None, "{silent}");
+        }
+    }
+}

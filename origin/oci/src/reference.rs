@@ -21,6 +21,14 @@ pub enum ReferenceError {
 pub struct Tag(String);
 
 impl Tag {
+    /// The tag below which registries without an API for referrers keep the list of those of a
+    /// subject (OCI distribution spec, "Referrers Tag Schema").
+    #[must_use]
+    pub fn of_referrers(subject: &Digest) -> Self {
+        let hex = subject.hex().chars().take(64);
+        Self(subject.algorithm().as_str().chars().chain(['-']).chain(hex).collect())
+    }
+
     /// The tag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -88,6 +96,19 @@ mod tests {
         assert!(matches!("v1.2-rc_3".parse(), Ok(Reference::Tag(_))));
         assert!(matches!(Digest::of(b"x").to_string().parse(), Ok(Reference::Digest(_))));
         assert!(matches!("sha256:no".parse::<Reference>(), Err(ReferenceError::Digest(_))));
+    }
+
+    #[test]
+    fn referrers_have_a_tag_whatever_the_algorithm() {
+        use crate::digest::Algorithm;
+        for (algorithm, prefix) in [(Algorithm::Sha256, "sha256-"), (Algorithm::Sha512, "sha512-")]
+        {
+            let subject = Digest::with(algorithm, b"x");
+            let tag = Tag::of_referrers(&subject);
+            let hex = tag.as_str().strip_prefix(prefix).unwrap();
+            assert!(subject.hex().starts_with(hex) && hex.len() == 64);
+            assert_eq!(tag.as_str().parse(), Ok(tag));
+        }
     }
 
     #[test]

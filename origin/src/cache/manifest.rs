@@ -1,17 +1,26 @@
 //! Manifests: a tag is checked by HEAD before the cached copy is served; a digest never changes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use oci::{Digest, Reference, Tag};
+use oci::{Accept, Digest, Reference};
 use tracing::warn;
 
+use self::checks::Checks;
+use self::fetch::{Ask, Fetched};
 use super::CacheStatus;
-use crate::config::WhenRefused;
+use super::coalesce::Coalesced;
+use crate::config;
 use crate::db::Db;
 use crate::db::groups::GroupId;
 use crate::db::manifests::StoredManifest;
 use crate::error::{Error, Subject};
 use crate::store::{Key, Store, StoreError};
-use crate::upstream::{FailureClass, Image, ManifestHead, UpstreamError};
+use crate::upstream::{Image, ManifestHead, UpstreamError};
+
+mod checks;
+mod fetch;
+mod tag;
 
 /// A manifest for a client.
 #[derive(Debug, Clone)]
@@ -35,8 +44,8 @@ pub struct ManifestRequest<'r> {
     pub group: GroupId,
     /// Where the upstream has it.
     pub image: &'r Image,
-    /// The media types the client takes; `None`: whatever there is.
-    pub accept: Option<&'r str>,
+    /// The media types the client takes; a digest is one manifest whatever they are.
+    pub accept: &'r Accept,
     /// Whether the bytes are wanted.
     pub body: bool,
 }
@@ -46,14 +55,26 @@ pub struct ManifestRequest<'r> {
 pub struct Manifests {
     db: Db,
     store: Store,
-    when_refused: WhenRefused,
+    rules: Arc<config::Cache>,
+    checks: Checks,
+    heads: Coalesced<Ask, ManifestHead>,
+    gets: Coalesced<Ask, Fetched>,
+    commits: Coalesced<(GroupId, Ask), Fetched>,
 }
 
 impl Manifests {
     /// Over a database and a store.
     #[must_use]
-    pub fn new(db: Db, store: Store, when_refused: WhenRefused) -> Self {
-        Self { db, store, when_refused }
+    pub fn new(db: Db, store: Store, rules: Arc<config::Cache>) -> Self {
+        Self {
+            checks: Checks::new(db.clone()),
+            db,
+            store,
+            rules,
+            heads: Coalesced::default(),
+            gets: Coalesced::default(),
+            commits: Coalesced::default(),
+        }
     }
 
     /// The manifest a reference points at.
@@ -77,66 +98,29 @@ impl Manifests {
         digest: &Digest,
     ) -> Result<OpenManifest, Error> {
         let row = self.db.linked_manifest(request.group, request.image.name(), digest).await?;
-        if let Some(cached) = self.load(request, row).await? {
+        if let Some(row) = row
+            && let Some(cached) = self.load(request, row).await?
+        {
             return Ok(cached);
         }
         let reference = Reference::Digest(digest.clone());
         if !request.body {
-            let head = request.image.head_manifest(&reference, request.accept).await;
-            if let Some(open) = from_head(head.map_err(upstream)?, Some(digest)) {
-                return Ok(open);
+            match self.head(request, &reference).await.map(|head| from_head(head, digest)) {
+                Ok(Some(open)) if open.digest == *digest => return Ok(open),
+                Err(error) if !may_hold_for_head_only(&error) => return Err(upstream(error)),
+                _ => {}
             }
         }
-        self.fetch(request, &reference).await.map_err(Failure::into_error)
-    }
-
-    /// The rule of the seeds: HEAD; same digest → cache; HEAD fails → cache; else GET and store.
-    async fn by_tag(&self, request: ManifestRequest<'_>, tag: &Tag) -> Result<OpenManifest, Error> {
-        let row = self.db.tagged_manifest(request.group, request.image.name(), tag).await?;
-        let cached = self.load(request, row).await?;
-        let reference = Reference::Tag(tag.clone());
-        let head = request.image.head_manifest(&reference, request.accept).await;
-        match (cached, head) {
-            (Some(cached), Ok(head)) if is_current(&cached, &head) => Ok(cached),
-            (Some(cached), Ok(_)) => {
-                let fetched = self.fetch(request, &reference).await;
-                fetched.or_else(|failure| self.fall_back(cached, failure))
-            }
-            (Some(cached), Err(error)) => self.fall_back(cached, Failure::Upstream(error)),
-            (None, Err(error)) if !may_hold_for_head_only(&error) => Err(upstream(error)),
-            (None, head) => {
-                let known = head.ok().filter(|_| !request.body);
-                match known.and_then(|head| from_head(head, None)) {
-                    Some(open) => Ok(open),
-                    None => self.fetch(request, &reference).await.map_err(Failure::into_error),
-                }
-            }
-        }
-    }
-
-    /// Serves the cached copy where the failure says nothing about it.
-    fn fall_back(&self, cached: OpenManifest, failure: Failure) -> Result<OpenManifest, Error> {
-        match failure {
-            Failure::Upstream(error) if !self.tolerates(&error) => Err(upstream(error)),
-            Failure::Upstream(error) => {
-                warn!(digest = %cached.digest, %error, "serving a cached manifest unchecked");
-                Ok(OpenManifest { status: CacheStatus::Stale, ..cached })
-            }
-            Failure::Here(error) => Err(error),
-        }
-    }
-
-    fn tolerates(&self, error: &UpstreamError) -> bool {
-        error.class() == FailureClass::Outage || self.when_refused == WhenRefused::ServeStale
+        self.fetch(request, &reference).await.map_err(upstream)
     }
 
     /// A row whose object is gone or spoilt counts as a miss and is fetched again.
     async fn load(
         &self,
         request: ManifestRequest<'_>,
-        row: Option<StoredManifest>,
+        row: StoredManifest,
     ) -> Result<Option<OpenManifest>, Error> {
-        let Some(StoredManifest { digest, size, media_type }) = row else { return Ok(None) };
+        let StoredManifest { digest, size, media_type } = row;
         let bytes = match request.body {
             false => None,
             true => match self.store.read(&Key::Manifest(&digest)).await {
@@ -154,87 +138,48 @@ impl Manifests {
         };
         Ok(Some(OpenManifest { digest, media_type, size, bytes, status: CacheStatus::Hit }))
     }
-
-    /// Object first, row second: what a row promises is there.
-    async fn fetch(
-        &self,
-        request: ManifestRequest<'_>,
-        reference: &Reference,
-    ) -> Result<OpenManifest, Failure> {
-        let fetched = request.image.get_manifest(reference, request.accept).await?;
-        let stored = StoredManifest {
-            digest: fetched.digest,
-            size: fetched.bytes.len() as u64,
-            media_type: fetched.media_type,
-        };
-        let tag = match reference {
-            Reference::Tag(tag) => Some(tag),
-            Reference::Digest(_) => None,
-        };
-        let key = Key::Manifest(&stored.digest);
-        self.store.put(&key, fetched.bytes.clone()).await.map_err(Error::from)?;
-        let committed =
-            self.db.commit_manifest(request.group, request.image.name(), tag, &stored).await;
-        committed.map_err(Error::from)?;
-        let StoredManifest { digest, size, media_type } = stored;
-        let bytes = request.body.then_some(fetched.bytes);
-        Ok(OpenManifest { digest, media_type, size, bytes, status: CacheStatus::Miss })
-    }
 }
 
-/// Whose failure it is: only the upstream's may be answered from the cache.
-enum Failure {
-    Upstream(UpstreamError),
-    Here(Error),
-}
-
-impl Failure {
-    fn into_error(self) -> Error {
-        match self {
-            Self::Upstream(error) => upstream(error),
-            Self::Here(error) => error,
-        }
-    }
-}
-
-impl From<UpstreamError> for Failure {
-    fn from(error: UpstreamError) -> Self {
-        Self::Upstream(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Here(error)
-    }
-}
-
-/// An upstream that refuses a HEAD as such may still answer a GET; one that asks us to slow down is
-/// not asked again at once.
-fn may_hold_for_head_only(error: &UpstreamError) -> bool {
-    match error {
-        UpstreamError::Status { status: 429, .. } => false,
-        UpstreamError::Status { .. } => error.class() == FailureClass::Outage,
-        UpstreamError::Protocol(_) => true,
-        _ => false,
-    }
-}
-
-fn is_current(cached: &OpenManifest, head: &ManifestHead) -> bool {
-    head.digest.as_ref() == Some(&cached.digest) && head.media_type == cached.media_type
-}
-
-/// What a HEAD can be answered with; not enough where the upstream left something out.
-fn from_head(head: ManifestHead, asked: Option<&Digest>) -> Option<OpenManifest> {
+/// What a HEAD of this digest can be answered with; not enough where the upstream left something
+/// out.
+fn from_head(head: ManifestHead, digest: &Digest) -> Option<OpenManifest> {
     Some(OpenManifest {
-        digest: head.digest.or_else(|| asked.cloned())?,
-        media_type: head.media_type,
+        digest: head.digest.unwrap_or_else(|| digest.clone()),
+        media_type: head.media_type?,
         size: head.size?,
         bytes: None,
         status: CacheStatus::Miss,
     })
 }
 
+/// An upstream that refuses or fails a HEAD may still answer a GET; one that asks us to slow down,
+/// or cannot be reached, is not asked again at once.
+fn may_hold_for_head_only(error: &UpstreamError) -> bool {
+    is_about_head(error) || matches!(error, UpstreamError::Status { status: 500..=599, .. })
+}
+
+/// An upstream may refuse HEAD as such; then GET decides.
+fn is_about_head(error: &UpstreamError) -> bool {
+    match error {
+        UpstreamError::Status { status, .. } => matches!(status, 400 | 403 | 405 | 501),
+        UpstreamError::Protocol(_) => true,
+        _ => false,
+    }
+}
+
 fn upstream(error: UpstreamError) -> Error {
     Error::Upstream(Subject::Manifest, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_of_head_itself_is_asked_again_by_get() {
+        let status = |status| is_about_head(&UpstreamError::Status { status, retry_after: None });
+        assert!([403, 405, 501].into_iter().all(status));
+        assert!(![401, 404, 429, 500, 503].into_iter().any(status));
+        assert!(!may_hold_for_head_only(&UpstreamError::Timeout));
+    }
 }

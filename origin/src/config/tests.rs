@@ -21,8 +21,16 @@ fn error_of(text: &str) -> String {
 fn the_example_file_loads_and_names_every_key() {
     let example = include_str!("../../origin.example.toml");
     Config::parse(example).unwrap();
-    for key in ["short_names", "allow_private_networks", "allowed_hosts", "when_refused", "issuer"]
-    {
+    for key in [
+        "short_names",
+        "allow_private_networks",
+        "allowed_hosts",
+        "when_refused",
+        "issuer",
+        "when_absent",
+        "recheck_interval",
+        "immutable_tags",
+    ] {
         assert!(example.contains(key), "{key} is not documented");
     }
 }
@@ -46,6 +54,8 @@ fn a_wrong_key_is_named() {
         ("[upstream]\nusername = \"me\"\n", "give both or neither"),
         ("[auth]\ntoken_life = \"1s\"\n", "token_life"),
         ("[cache]\nwhen_refused = \"maybe\"\n", "maybe"),
+        ("[cache]\nrecheck_interval = \"soon\"\n", "recheck_interval"),
+        ("[cache]\nimmutable_tags = [\"v[1\"]\n", "v[1"),
     ];
     for (addition, named) in cases {
         let text = if addition.starts_with('[') {

@@ -1,6 +1,6 @@
-//! Manifests that are stored, the groups that may see them, and the tags that point at them.
+//! Manifests that are stored, and the groups that may see them.
 
-use oci::{Digest, RepositoryName, Tag};
+use oci::{Digest, RepositoryName};
 
 use super::blobs::size_of;
 use super::groups::GroupId;
@@ -17,39 +17,14 @@ pub struct StoredManifest {
     pub media_type: String,
 }
 
-type Row = (String, i64, String);
+pub(super) type Row = (String, i64, String);
 
-fn stored((digest, size, media_type): Row) -> Result<StoredManifest, DbError> {
+pub(super) fn stored((digest, size, media_type): Row) -> Result<StoredManifest, DbError> {
     let digest = digest.parse().map_err(|error| corrupt("manifests", &error))?;
     Ok(StoredManifest { digest, size: size_of("manifests", size)?, media_type })
 }
 
 impl Db {
-    /// What a tag pointed at when it was last pulled by this group.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn tagged_manifest(
-        &self,
-        group: GroupId,
-        image: &RepositoryName,
-        tag: &Tag,
-    ) -> Result<Option<StoredManifest>, DbError> {
-        let row: Option<Row> = sqlx::query_as(
-            "SELECT m.digest, m.size, l.media_type FROM tags t
-             JOIN manifests m ON m.digest = t.digest
-             JOIN manifest_links l
-               ON l.group_id = t.group_id AND l.image = t.image AND l.digest = t.digest
-             WHERE t.group_id = $1 AND t.image = $2 AND t.tag = $3",
-        )
-        .bind(group.0)
-        .bind(image.as_str())
-        .bind(tag.as_str())
-        .fetch_optional(&self.pool)
-        .await?;
-        row.map(stored).transpose()
-    }
-
     /// A manifest by digest, if this group has pulled it as part of this image.
     ///
     /// # Errors
@@ -73,8 +48,7 @@ impl Db {
         row.map(stored).transpose()
     }
 
-    /// Makes a stored manifest visible to a group, and a tag point at it; its object must be
-    /// complete by now.
+    /// Makes a stored manifest visible to a group; its object must be complete by now.
     ///
     /// # Errors
     /// The database fails; then nothing became visible.
@@ -82,7 +56,6 @@ impl Db {
         &self,
         group: GroupId,
         image: &RepositoryName,
-        tag: Option<&Tag>,
         manifest: &StoredManifest,
     ) -> Result<(), DbError> {
         let (digest, now) = (manifest.digest.to_string(), now_millis());
@@ -108,21 +81,6 @@ impl Db {
         .bind(now)
         .execute(&mut *transaction)
         .await?;
-        if let Some(tag) = tag {
-            sqlx::query(
-                "INSERT INTO tags (group_id, image, tag, digest, checked_at)
-                 VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (group_id, image, tag)
-                 DO UPDATE SET digest = excluded.digest, checked_at = excluded.checked_at",
-            )
-            .bind(group.0)
-            .bind(image.as_str())
-            .bind(tag.as_str())
-            .bind(&digest)
-            .bind(now)
-            .execute(&mut *transaction)
-            .await?;
-        }
         Ok(transaction.commit().await?)
     }
 }

@@ -2,6 +2,7 @@ use oci::{Digest, RepositoryName, Tag};
 
 use super::groups::{GroupId, Role, UserId, Visibility};
 use super::manifests::StoredManifest;
+use super::tags::{TagCheck, TaggedManifest};
 use super::*;
 use crate::config::Secret;
 
@@ -190,16 +191,83 @@ async fn a_blob_is_visible_to_the_groups_it_was_committed_for() {
     assert_eq!(db.linked_blob(globex, &digest).await.unwrap(), Some(5));
 }
 
+/// Commits a manifest and makes a tag point at it.
+async fn tagged(db: &Db, group: GroupId, tag: &str, stored: &StoredManifest, check: (bool, i64)) {
+    db.commit_manifest(group, &image(), stored).await.unwrap();
+    let (tag, (general, at)) = (tag.parse().unwrap(), check);
+    let StoredManifest { digest, media_type, .. } = stored;
+    let image = &image();
+    let check = TagCheck { group, image, tag: &tag, digest, media_type, general, at };
+    db.point_tag(check).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_tag_moves_and_its_old_manifest_stays_by_digest() {
     let (_folder, db) = database().await;
     let acme = db.create_group("acme", Visibility::Private).await.unwrap();
     let tag: Tag = "latest".parse().unwrap();
     let (old, new) = (manifest(b"old"), manifest(b"newer"));
-    db.commit_manifest(acme, &image(), Some(&tag), &old).await.unwrap();
-    db.commit_manifest(acme, &image(), Some(&tag), &new).await.unwrap();
-    assert_eq!(db.tagged_manifest(acme, &image(), &tag).await.unwrap(), Some(new));
+    tagged(&db, acme, "latest", &old, (true, 1)).await;
+    tagged(&db, acme, "latest", &new, (false, 2)).await;
+    let expected = TaggedManifest { manifest: new, general: false, checked_at: 2 };
+    assert_eq!(db.tagged_manifests(acme, &image(), &tag).await.unwrap(), [expected]);
     assert_eq!(db.linked_manifest(acme, &image(), &old.digest).await.unwrap(), Some(old));
+}
+
+#[tokio::test]
+async fn a_tag_is_one_manifest_for_each_media_type_the_latest_first() {
+    let (_folder, db) = database().await;
+    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    let tag: Tag = "latest".parse().unwrap();
+    let single = StoredManifest { media_type: "single".into(), ..manifest(b"single") };
+    let index = StoredManifest { media_type: "index".into(), ..manifest(b"index") };
+    for (stored, check) in
+        [(&single, (true, 1)), (&index, (true, 3)), (&single, (false, 4)), (&index, (true, 2))]
+    {
+        tagged(&db, acme, "latest", stored, check).await;
+    }
+    let found = db.tagged_manifests(acme, &image(), &tag).await.unwrap();
+    let expected = [
+        TaggedManifest { manifest: single, general: true, checked_at: 4 },
+        TaggedManifest { manifest: index, general: true, checked_at: 2 },
+    ];
+    assert_eq!(found, expected, "what any client is given once, it is given until the tag moves");
+}
+
+#[tokio::test]
+async fn tags_of_a_database_of_before_keep_what_they_point_at() {
+    let (_folder, db) = database_at(2).await;
+    let digest = Digest::of(b"x").to_string();
+    for sql in [
+        "INSERT INTO groups (id, path, enabled, created_at) VALUES (1, 'acme', 1, 0)".to_owned(),
+        format!("INSERT INTO manifests VALUES ('{digest}', 1, 0)"),
+        format!("INSERT INTO manifest_links VALUES (1, 'library/alpine', '{digest}', 'a/b', 0, 0)"),
+        format!("INSERT INTO tags VALUES (1, 'library/alpine', 'latest', '{digest}', 7)"),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&db.pool).await.unwrap();
+    }
+    db.migrate().await.unwrap();
+    let found =
+        db.tagged_manifests(GroupId(1), &image(), &"latest".parse().unwrap()).await.unwrap();
+    let manifest = StoredManifest { media_type: "a/b".into(), ..manifest(b"x") };
+    assert_eq!(found, [TaggedManifest { manifest, general: true, checked_at: 7 }]);
+}
+
+#[tokio::test]
+async fn the_last_lists_of_an_image_are_kept_and_only_so_many() {
+    let (_folder, db) = database().await;
+    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    for answer in ["old", "new"] {
+        db.remember_listing(acme, &image(), "tags?", answer).await.unwrap();
+    }
+    assert_eq!(db.listing(acme, &image(), "tags?").await.unwrap().as_deref(), Some("new"));
+    assert_eq!(db.listing(GroupId(acme.0 + 1), &image(), "tags?").await.unwrap(), None);
+    sqlx::query("UPDATE listings SET fetched_at = 0").execute(&db.pool).await.unwrap();
+    for n in 0..32 {
+        db.remember_listing(acme, &image(), &format!("tags?n={n}"), "part").await.unwrap();
+    }
+    assert_eq!(db.listing(acme, &image(), "tags?").await.unwrap(), None, "the oldest is gone");
+    assert!(db.listing(acme, &image(), "tags?n=0").await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -207,7 +275,7 @@ async fn a_manifest_is_invisible_to_other_groups_and_images() {
     let (_folder, db) = database().await;
     let acme = db.create_group("acme", Visibility::Private).await.unwrap();
     let stored = manifest(b"manifest");
-    db.commit_manifest(acme, &image(), None, &stored).await.unwrap();
+    db.commit_manifest(acme, &image(), &stored).await.unwrap();
     let other: RepositoryName = "library/nginx".parse().unwrap();
     assert_eq!(db.linked_manifest(acme, &other, &stored.digest).await.unwrap(), None);
     let stranger = GroupId(acme.0 + 1);

@@ -31,6 +31,10 @@ pub enum Target {
     Manifest(Reference),
     /// A blob.
     Blob(Digest),
+    /// The list of tags.
+    Tags,
+    /// What refers to a manifest.
+    Referrers(Digest),
 }
 
 impl Action {
@@ -58,9 +62,17 @@ impl Action {
         let target = match endpoint? {
             Endpoint::Manifest(reference) => Target::Manifest(reference),
             Endpoint::Blob(digest) => Target::Blob(digest),
-            Endpoint::Tags | Endpoint::Referrers(_) => return Err(Error::Unsupported),
+            Endpoint::Tags => Target::Tags,
+            Endpoint::Referrers(subject) => Target::Referrers(subject),
         };
         Ok(Self::Pull { group: group.to_owned(), image, target })
+    }
+
+    /// The repository's name in the path of its list of tags, as the client spelled it.
+    #[must_use]
+    pub fn repository(path: &str) -> &str {
+        let name = path.strip_prefix("/v2/").unwrap_or(path);
+        name.strip_suffix("/tags/list").unwrap_or(name)
     }
 }
 
@@ -101,6 +113,20 @@ mod tests {
         let path = format!("/v2/acme/dependency_proxy/containers/alpine/blobs/{DIGEST}");
         let target = Target::Blob(DIGEST.parse().unwrap());
         assert_eq!(get(&path).unwrap(), pull("acme", "alpine", target));
+    }
+
+    #[test]
+    fn lists_are_of_an_image_or_of_a_manifest() {
+        let root = "/v2/acme/dependency_proxy/containers/org/app";
+        assert_eq!(
+            get(&format!("{root}/tags/list")).unwrap(),
+            pull("acme", "org/app", Target::Tags)
+        );
+        let target = Target::Referrers(DIGEST.parse().unwrap());
+        let path = format!("{root}/referrers/{DIGEST}");
+        assert_eq!(get(&path).unwrap(), pull("acme", "org/app", target));
+        let malformed = get(&format!("{root}/referrers/latest"));
+        assert!(matches!(malformed, Err(Error::Reference(_))));
     }
 
     #[test]

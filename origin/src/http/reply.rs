@@ -3,22 +3,25 @@
 use axum::body::Body;
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    IF_NONE_MATCH, WARNING,
+    IF_NONE_MATCH, LINK, WARNING,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use oci::Digest;
-use oci::media_type::OCTET_STREAM;
+use oci::media_type::{OCI_INDEX, OCTET_STREAM};
+use serde_json::{Value, json};
 
 use crate::body::bytes_of;
 use crate::cache::CacheStatus;
 use crate::cache::blob::{BlobHead, OpenBlob};
+use crate::cache::catalog::TagList;
 use crate::cache::manifest::OpenManifest;
 use crate::error::API_VERSION;
 
 /// Where an answer came from; see [`CacheStatus`].
 pub(super) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
 /// `GET /v2/` of somebody who is logged in.
 pub(super) fn pong() -> Response {
@@ -34,9 +37,7 @@ pub(super) fn manifest(manifest: OpenManifest, asked: &HeaderMap) -> Response {
     let headers = response.headers_mut();
     describe(headers, &manifest.digest, manifest.status);
     set(headers, CONTENT_TYPE, &manifest.media_type);
-    if manifest.status == CacheStatus::Stale {
-        set(headers, WARNING, "110 - \"Response is Stale\"");
-    }
+    warn_of(headers, manifest.status);
     if has_already(asked, &manifest.digest) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
@@ -46,6 +47,53 @@ pub(super) fn manifest(manifest: OpenManifest, asked: &HeaderMap) -> Response {
         *response.body_mut() = Body::from(bytes);
     }
     response
+}
+
+/// A part of the list of tags, under the name the client used (OCI distribution spec, "Listing
+/// Tags").
+pub(super) fn tags(name: &str, list: &TagList, status: CacheStatus) -> Response {
+    let body = json!({"name": name, "tags": list.tags});
+    let mut response = listing(&body, "application/json", status);
+    if let Some(next) = &list.next {
+        let next = format!("</v2/{name}/tags/list?{next}>; rel=\"next\"");
+        set(response.headers_mut(), LINK, &next);
+    }
+    response
+}
+
+/// What refers to a manifest, as an index (OCI distribution spec, "Listing Referrers").
+pub(super) fn referrers(
+    found: Vec<Value>,
+    artifact_type: Option<&str>,
+    status: CacheStatus,
+) -> Response {
+    let is_asked = |one: &Value| {
+        artifact_type.is_none_or(|asked| one.get("artifactType").is_some_and(|kind| kind == asked))
+    };
+    let found: Vec<_> = found.into_iter().filter(is_asked).collect();
+    let body = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found});
+    let mut response = listing(&body, OCI_INDEX, status);
+    if artifact_type.is_some() {
+        set(response.headers_mut(), FILTERS_APPLIED, "artifactType");
+    }
+    response
+}
+
+fn listing(body: &Value, media_type: &str, status: CacheStatus) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    let headers = response.headers_mut();
+    set(headers, CONTENT_TYPE, media_type);
+    set(headers, API_VERSION, "registry/2.0");
+    set(headers, X_CACHE, status.as_str());
+    warn_of(headers, status);
+    response
+}
+
+/// RFC 7234 §5.5.1; the header is obsolete, and yet what clients show.
+fn warn_of(headers: &mut HeaderMap, status: CacheStatus) {
+    if status == CacheStatus::Stale {
+        set(headers, WARNING, "110 - \"Response is Stale\"");
+    }
 }
 
 /// A blob or a part of it, streamed.

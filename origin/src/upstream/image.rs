@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use oci::{Digest, Reference, RepositoryName};
+use oci::{Digest, Page, Reference, RepositoryName};
 
-use super::{BlobBody, FetchedManifest, ManifestHead, Upstream, UpstreamError};
+use super::{BlobBody, FetchedManifest, ManifestHead, TagPage, Upstream, UpstreamError};
 use crate::config;
 use crate::metrics::Metrics;
 
@@ -83,5 +83,24 @@ impl Image {
     /// Any failure to get the headers of a good answer.
     pub async fn get_blob(&self, digest: &Digest, from: u64) -> Result<BlobBody, UpstreamError> {
         self.upstream.get_blob(&self.repository, digest, from).await
+    }
+
+    /// See [`Upstream::tags`].
+    ///
+    /// # Errors
+    /// Any failure to get a usable answer.
+    pub async fn tags(&self, page: &Page) -> Result<TagPage, UpstreamError> {
+        self.upstream.tags(&self.repository, page).await
+    }
+
+    /// See [`Upstream::referrers`].
+    ///
+    /// # Errors
+    /// Any failure to get a usable answer.
+    pub async fn referrers(
+        &self,
+        subject: &Digest,
+    ) -> Result<Vec<serde_json::Value>, UpstreamError> {
+        self.upstream.referrers(&self.repository, subject).await
     }
 }

@@ -46,6 +46,7 @@ impl Upstream {
             .base
             .join(&format!("/v2/{repository}/{endpoint}"))
             .map_err(|_| UpstreamError::Protocol("a name that fits no URL"))?;
+        url.set_query(Some(wish.query).filter(|query| !query.is_empty()));
         for _ in 0..=MAX_REDIRECTS {
             let response = self.visit(method, &url, endpoint, wish, credential.as_ref()).await?;
             match next_stop(&response) {
@@ -65,8 +66,9 @@ impl Upstream {
         credential: Option<&HeaderValue>,
     ) -> Result<Response, UpstreamError> {
         let mut request = self.client.request(method.clone(), url.clone());
-        if let Endpoint::Manifest(_) = endpoint {
-            request = request.header(ACCEPT, wish.accept.unwrap_or(ACCEPT_MANIFESTS));
+        let all = matches!(endpoint, Endpoint::Manifest(_)).then_some(ACCEPT_MANIFESTS);
+        if let Some(accept) = wish.accept.or(all) {
+            request = request.header(ACCEPT, accept);
         }
         if wish.from > 0 {
             request = request.header(RANGE, format!("bytes={}-", wish.from));

@@ -1,0 +1,71 @@
+//! The last lists an upstream gave, for when it cannot be asked.
+
+use oci::RepositoryName;
+
+use super::groups::GroupId;
+use super::{Db, DbError, now_millis};
+
+/// How many lists of one image a group keeps; clients choose the questions.
+const KEPT: i64 = 32;
+
+impl Db {
+    /// The last answer this group got to a question about an image.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn listing(
+        &self,
+        group: GroupId,
+        image: &RepositoryName,
+        question: &str,
+    ) -> Result<Option<String>, DbError> {
+        let row: Option<(String,)> = sqlx::query_as(
+            "SELECT answer FROM listings
+             WHERE group_id = $1 AND image = $2 AND question = $3",
+        )
+        .bind(group.0)
+        .bind(image.as_str())
+        .bind(question)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|(answer,)| answer))
+    }
+
+    /// Remembers an answer, and forgets the oldest where there are too many.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn remember_listing(
+        &self,
+        group: GroupId,
+        image: &RepositoryName,
+        question: &str,
+        answer: &str,
+    ) -> Result<(), DbError> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "INSERT INTO listings (group_id, image, question, answer, fetched_at)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (group_id, image, question)
+             DO UPDATE SET answer = excluded.answer, fetched_at = excluded.fetched_at",
+        )
+        .bind(group.0)
+        .bind(image.as_str())
+        .bind(question)
+        .bind(answer)
+        .bind(now_millis())
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "DELETE FROM listings WHERE group_id = $1 AND image = $2 AND question NOT IN (
+               SELECT question FROM listings WHERE group_id = $1 AND image = $2
+               ORDER BY fetched_at DESC LIMIT $3)",
+        )
+        .bind(group.0)
+        .bind(image.as_str())
+        .bind(KEPT)
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await?)
+    }
+}
