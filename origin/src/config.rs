@@ -15,7 +15,7 @@ pub use database::Database;
 pub use http::Http;
 pub use secret::Secret;
 pub use store::Store;
-pub use upstream::{ShortNames, Upstream};
+pub use upstream::{Credential, Networks, Password, Registry, ShortNames, Upstream, is_host_like};
 
 mod cache;
 mod database;
@@ -39,9 +39,12 @@ pub struct Config {
     /// Tokens it issues.
     #[serde(default)]
     pub auth: Auth,
-    /// The registry it caches.
+    /// The registry it caches where an image names no other.
     #[serde(default)]
     pub upstream: Upstream,
+    /// The others.
+    #[serde(default, deserialize_with = "upstream::named")]
+    pub upstreams: Vec<Upstream>,
     /// When it answers from the cache.
     #[serde(default)]
     pub cache: Cache,
@@ -108,8 +111,12 @@ impl Config {
             self.auth.token_life >= Duration::from_secs(60),
             "[auth] token_life: at least 60s, or clients log in again for every request"
         );
-        self.store.check()?;
-        self.upstream.check()
+        let default = &self.upstream.name;
+        anyhow::ensure!(
+            self.upstreams.iter().all(|upstream| upstream.name != *default),
+            "[upstreams.\"{default}\"]: the default upstream has this name; see [upstream] name"
+        );
+        self.store.check()
     }
 }
 

@@ -14,7 +14,7 @@ use tracing::{error, info};
 
 use crate::db::DbError;
 use crate::store::StoreError;
-use crate::upstream::UpstreamError;
+use crate::upstream::{UnknownUpstream, UpstreamError};
 
 /// By this old clients know a registry, in refusals too (distribution's `Docker-Distribution-Api-Version`).
 pub(crate) const API_VERSION: HeaderName =
@@ -76,6 +76,9 @@ pub enum Error {
     /// The group's owners switched its dependency proxy off.
     #[error("the dependency proxy of `{0}` is switched off")]
     Disabled(String),
+    /// The image is of a registry that is not cached here.
+    #[error(transparent)]
+    UpstreamUnknown(#[from] UnknownUpstream),
     /// The range starts beyond the content's end.
     #[error("the range lies outside the blob's {0} bytes")]
     RangeNotSatisfiable(u64),
@@ -159,7 +162,7 @@ impl Error {
             Self::SeveralServices | Self::TooManyScopes(_) => {
                 (StatusCode::BAD_REQUEST, ErrorCode::Unsupported)
             }
-            Self::GroupUnknown(_) | Self::Disabled(_) => {
+            Self::GroupUnknown(_) | Self::Disabled(_) | Self::UpstreamUnknown(_) => {
                 (StatusCode::NOT_FOUND, ErrorCode::NameUnknown)
             }
             Self::RangeNotSatisfiable(_) => {
@@ -184,8 +187,8 @@ impl Error {
             Self::WrongCredential => add(WWW_AUTHENTICATE, "Basic realm=\"GitLab\""),
             Self::MethodNotAllowed(allowed) => add(ALLOW, allowed),
             Self::RangeNotSatisfiable(length) => add(CONTENT_RANGE, &format!("bytes */{length}")),
-            Self::Upstream(_, UpstreamError::Status { retry_after: Some(after), .. }) => {
-                add(RETRY_AFTER, after);
+            Self::Upstream(_, error) if error.retry_after().is_some() => {
+                add(RETRY_AFTER, &error.retry_after().unwrap_or_default());
             }
             _ if self.status_and_code().0 == StatusCode::SERVICE_UNAVAILABLE => {
                 add(RETRY_AFTER, "5");
@@ -207,7 +210,8 @@ fn upstream_status_and_code(subject: Subject, error: &UpstreamError) -> (StatusC
         UpstreamError::Status { status: 401 | 403, .. } => {
             (StatusCode::FORBIDDEN, ErrorCode::Denied)
         }
-        UpstreamError::Status { status: 429, .. } => {
+        UpstreamError::Token { status: 401 | 403 } => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+        UpstreamError::Status { status: 429, .. } | UpstreamError::RateLimited { .. } => {
             (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests)
         }
         UpstreamError::Protocol(_) | UpstreamError::Vetoed(_) => {

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{any, get};
-use oci::{Accept, ByteRange, Page, Reference};
+use oci::{Accept, ByteRange, Page, Reference, query};
 use tracing::{Instrument as _, info, info_span};
 
 use crate::App;
@@ -63,9 +63,12 @@ async fn answer(
         Verdict::Deny(Denial::NotVisible) => return Err(Error::GroupUnknown(group)),
         Verdict::Deny(Denial::Disabled) => return Err(Error::Disabled(group)),
     };
-    let image = app.upstreams.image(image);
-    let pull = Pull { group, image, target, body: method != Method::HEAD };
-    dispatch(app, pull, uri, headers).await
+    let namespace = query::values(uri.query().unwrap_or_default(), "ns").next();
+    let image = app.upstreams.image(&image, namespace.as_deref())?;
+    let pull = Pull { group, image: image.clone(), target, body: method != Method::HEAD };
+    let mut response = dispatch(app, pull, uri, headers).await?;
+    image.add_namespace(response.headers_mut());
+    Ok(response)
 }
 
 /// A pull that was authorised.
@@ -89,7 +92,9 @@ async fn dispatch(
             let request = ManifestRequest { group, image, accept: &accept, body };
             let manifest = app.manifests.open(request, reference).await?;
             app.metrics.answered("manifest", manifest.status);
-            Ok(reply::manifest(manifest, headers))
+            let mut response = reply::manifest(manifest, headers);
+            image.add_rate_limit(response.headers_mut());
+            Ok(response)
         }
         Target::Blob(digest) if body => {
             let range = headers.get("range").and_then(|range| range.to_str().ok());

@@ -13,6 +13,7 @@ pub mod error;
 pub mod http;
 pub mod metrics;
 pub mod policy;
+pub mod reload;
 pub mod store;
 pub mod upstream;
 
@@ -57,7 +58,7 @@ impl App {
         db.migrate().await?;
         let store = Store::open(&config.store.url)?;
         let metrics = Arc::new(Metrics::default());
-        let upstreams = Upstreams::new(&config.upstream, Arc::clone(&metrics))?;
+        let upstreams = Upstreams::new(config, Arc::clone(&metrics))?;
         let blobs = Blobs::new(&config.store, db.clone(), store.clone(), Arc::clone(&metrics))
             .with_context(|| format!("[store] spool {}", config.store.spool.display()))?;
         let rules = Arc::new(config.cache.clone());

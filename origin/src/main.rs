@@ -1,13 +1,13 @@
 //! `origin`: one Cell's dependency proxy, and the commands its operator needs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use origin::config::Config;
 use origin::db::groups::{Role, Visibility};
-use origin::{App, admin};
+use origin::{App, admin, reload};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -26,6 +26,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve until SIGINT or SIGTERM, then let requests under way end.
+    ///
+    /// Changed upstreams and password files are used within a second or so, and at once on SIGHUP;
+    /// what is wrong is refused and logged, and the former ones are still used. Everything else in
+    /// the file is read at the start only.
     Serve {
         /// Log as JSON, a line an event.
         #[arg(long, env = "ORIGIN_LOG_JSON")]
@@ -93,7 +97,7 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<()> {
     let config = Config::load(&cli.config)?;
     match cli.command {
-        Command::Serve { log_json } => serve(&config, log_json).await,
+        Command::Serve { log_json } => serve(&config, &cli.config, log_json).await,
         Command::Migrate => admin::open(&config).await.map(drop),
         Command::CheckConfig => Ok(()),
         Command::CreateGroup { path, public } => {
@@ -122,7 +126,7 @@ async fn run(cli: Cli) -> Result<()> {
     }
 }
 
-async fn serve(config: &Config, log_json: bool) -> Result<()> {
+async fn serve(config: &Config, file: &Path, log_json: bool) -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if log_json {
@@ -131,6 +135,7 @@ async fn serve(config: &Config, log_json: bool) -> Result<()> {
         log.with_ansi(false).init();
     }
     let app = App::new(config).await?;
+    reload::start(&app, file, config)?;
     let address = config.http.listen;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;

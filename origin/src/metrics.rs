@@ -1,12 +1,15 @@
 //! Every metric: name, labels and help, in one place. No value of a request is ever a label.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use reqwest::Method;
 
 use crate::cache::CacheStatus;
 
@@ -17,8 +20,18 @@ pub struct Metrics {
     pub answers: Family<Answered, Counter>,
     /// Requests sent to an upstream, by their outcome.
     pub upstream_requests: Family<Asked, Counter>,
-    /// What an upstream says is left of its rate limit.
-    pub rate_limit_remaining: Family<UpstreamLabel, Gauge>,
+    /// How long a registry took to begin its answer.
+    pub upstream_seconds: Latencies,
+    /// Tokens asked of registries' token endpoints.
+    pub upstream_tokens: Family<Outcome, Counter>,
+    /// What a registry says its rate limit is.
+    pub rate_limit: Family<RegistryLabel, Gauge>,
+    /// What a registry says is left of its rate limit.
+    pub rate_limit_remaining: Family<RegistryLabel, Gauge>,
+    /// 1 where a registry is left alone because it keeps failing.
+    pub upstream_circuit_open: Family<RegistryLabel, Gauge>,
+    /// Readings of the configuration's upstreams after the first.
+    pub upstream_reloads: Family<Outcome, Counter>,
     /// Fetches of blobs under way.
     pub flights: Gauge,
 }
@@ -37,19 +50,50 @@ pub struct Answered {
 pub struct Asked {
     /// The upstream's name in the configuration.
     pub upstream: Arc<str>,
-    /// `manifest`, `blob`, `tags`, `referrers` or `token`.
+    /// The host that was asked: the registry's or a mirror's.
+    pub host: Arc<str>,
+    /// `manifest`, `blob`, `tags` or `referrers`.
     pub kind: &'static str,
     /// `HEAD` or `GET`.
     pub method: &'static str,
-    /// `ok`, or the failure's class.
+    /// `ok`, or [`UpstreamError::outcome`](crate::upstream::UpstreamError::outcome).
     pub outcome: &'static str,
 }
 
-/// The upstream a value is about.
+/// Labels of how long a request took.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct UpstreamLabel {
+pub struct AskedKind {
     /// The upstream's name in the configuration.
     pub upstream: Arc<str>,
+    /// `manifest`, `blob`, `tags` or `referrers`.
+    pub kind: &'static str,
+}
+
+/// Histograms in seconds, from milliseconds to half a minute.
+#[derive(Debug)]
+pub struct Latencies(Family<AskedKind, Histogram, fn() -> Histogram>);
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let buckets = || Histogram::new(exponential_buckets(0.004, 2.0, 14));
+        Self(Family::new_with_constructor(buckets))
+    }
+}
+
+/// The registry or mirror a value is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RegistryLabel {
+    /// The upstream's name in the configuration.
+    pub upstream: Arc<str>,
+    /// Its host, with the port where it is an unusual one.
+    pub host: Arc<str>,
+}
+
+/// How something ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    /// `ok`, or why not.
+    pub outcome: &'static str,
 }
 
 impl Metrics {
@@ -59,6 +103,33 @@ impl Metrics {
         self.answers.get_or_create(&Answered { kind, cache }).inc();
     }
 
+    /// Counts a request to a registry, and how long it took until the answer began.
+    pub fn asked(
+        &self,
+        registry: &RegistryLabel,
+        kind: &'static str,
+        method: &Method,
+        outcome: &'static str,
+        took: Duration,
+    ) {
+        let RegistryLabel { upstream, host } = registry.clone();
+        let method = if *method == Method::HEAD { "HEAD" } else { "GET" };
+        let seconds = AskedKind { upstream: Arc::clone(&upstream), kind };
+        self.upstream_seconds.0.get_or_create(&seconds).observe(took.as_secs_f64());
+        let asked = Asked { upstream, host, kind, method, outcome };
+        self.upstream_requests.get_or_create(&asked).inc();
+    }
+
+    /// Counts what a token endpoint was asked for.
+    pub fn token_fetched(&self, outcome: &'static str) {
+        self.upstream_tokens.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a reading of the upstreams' configuration.
+    pub fn reloaded(&self, outcome: &'static str) {
+        self.upstream_reloads.get_or_create(&Outcome { outcome }).inc();
+    }
+
     /// All of them under their names, for a scraper.
     #[must_use]
     pub fn registry(&self) -> Registry {
@@ -66,8 +137,18 @@ impl Metrics {
         registry.register("answers", "Answers to clients", self.answers.clone());
         let help = "Requests sent to upstream registries";
         registry.register("upstream_requests", help, self.upstream_requests.clone());
-        let help = "What an upstream says is left of its rate limit";
+        let help = "Seconds until an upstream registry began to answer";
+        registry.register("upstream_request_seconds", help, self.upstream_seconds.0.clone());
+        let help = "Tokens asked of upstream registries' token endpoints";
+        registry.register("upstream_tokens", help, self.upstream_tokens.clone());
+        let help = "What an upstream registry says its rate limit is";
+        registry.register("upstream_rate_limit", help, self.rate_limit.clone());
+        let help = "What an upstream registry says is left of its rate limit";
         registry.register("upstream_rate_limit_remaining", help, self.rate_limit_remaining.clone());
+        let help = "1 where an upstream registry is left alone because it keeps failing";
+        registry.register("upstream_circuit_open", help, self.upstream_circuit_open.clone());
+        let help = "Readings of the upstreams' configuration after the first";
+        registry.register("upstream_reloads", help, self.upstream_reloads.clone());
         registry.register("flights", "Fetches of blobs under way", self.flights.clone());
         registry
     }

@@ -1,29 +1,45 @@
-//! The registry that is cached: requests out, what came back, and how it failed.
+//! The registries that are cached: requests out, what came back, and how it failed.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use oci::{Digest, Endpoint, Reference, RepositoryName};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use reqwest::{Client, Method, Response};
+use reqwest::{Method, Response};
+use tracing::info;
 
 use crate::config::{self, ShortNames};
+use crate::metrics::RegistryLabel;
+
+use image::Shared;
+use request::{Ask, Registry};
 
 pub use catalog::TagPage;
 pub use error::{FailureClass, UpstreamError};
 pub use image::{Image, Upstreams};
+pub use limit::Quota;
+pub use route::UnknownUpstream;
 
 mod auth;
+mod breaker;
 mod catalog;
 mod error;
 mod guard;
 mod image;
+mod limit;
+mod line;
 mod request;
+mod route;
+mod slots;
 
 /// The longest manifest that is taken: the specification asks for 4 MiB at least, and Docker Hub
 /// takes no more.
 const MAX_MANIFEST: usize = 4 * 1024 * 1024;
+
+/// How long mirrors are not asked for a blob that one of them sent wrong.
+const DISTRUST: Duration = Duration::from_secs(10 * 60);
+
+const NOWHERE: UpstreamError = UpstreamError::Protocol("an image without a repository");
 
 /// What a HEAD tells of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,18 +72,20 @@ pub struct BlobBody {
     /// The whole blob's length in bytes, where the upstream says.
     pub length: Option<u64>,
     response: Response,
+    spoilt: Option<(Digest, moka::sync::Cache<Digest, ()>)>,
 }
 
 impl BlobBody {
     fn of(response: Response, asked: u64) -> Result<Self, UpstreamError> {
         let headers = response.headers();
         if response.status() != 206 {
-            return Ok(Self { from: 0, length: content_length(headers), response });
+            let length = content_length(headers);
+            return Ok(Self { from: 0, length, response, spoilt: None });
         }
         let range = text(headers, "content-range").as_deref().and_then(oci::ContentRange::parse);
         match range {
             Some(range) if range.first == asked => {
-                Ok(Self { from: asked, length: range.total, response })
+                Ok(Self { from: asked, length: range.total, response, spoilt: None })
             }
             _ => Err(UpstreamError::Protocol("another range than it was asked for")),
         }
@@ -79,6 +97,13 @@ impl BlobBody {
     /// The connection broke or went silent.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         Ok(self.response.chunk().await?)
+    }
+
+    /// The bytes were not the digest: for a while the blob is fetched from no mirror.
+    pub fn blame(&self) {
+        if let Some((digest, spoilt)) = &self.spoilt {
+            spoilt.insert(digest.clone(), ());
+        }
     }
 }
 
@@ -93,40 +118,39 @@ struct Wish<'w> {
     query: &'w str,
 }
 
-/// A client of one registry.
+/// A registry with its mirrors.
 #[derive(Debug)]
 pub struct Upstream {
-    client: Client,
-    base: url::Url,
-    guard: Arc<guard::Guard>,
-    auth: auth::Authenticator,
-    short_names: ShortNames,
+    /// With the passwords as they were read; told apart from the next configuration by it.
+    config: config::Upstream,
+    /// The mirrors in their order, then the registry itself.
+    registries: Vec<Registry>,
     /// Which of several candidate repositories an image turned out to be.
     repositories: moka::sync::Cache<RepositoryName, RepositoryName>,
+    /// What a mirror sent wrong, so that the registry itself is asked.
+    spoilt: moka::sync::Cache<Digest, ()>,
 }
 
 impl Upstream {
-    /// A client that has not connected yet.
-    ///
-    /// # Errors
-    /// The TLS library cannot be set up.
-    pub fn new(config: &config::Upstream) -> anyhow::Result<Self> {
-        let guard = Arc::new(guard::Guard::new(config));
-        let client = Client::builder()
-            .user_agent(concat!("dependency-proxy/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(config.connect_timeout)
-            .read_timeout(config.read_timeout)
-            .dns_resolver(Arc::new(guard::VettedDns(Arc::clone(&guard))))
-            .build()?;
+    /// A client that has not connected yet; the passwords are read already.
+    fn new(config: config::Upstream, shared: &Shared) -> anyhow::Result<Self> {
+        let hosts = config.mirrors.iter().chain([&config.registry]);
+        let registries =
+            hosts.map(|host| Registry::new(host, &config, &shared.tokens, &shared.metrics));
         Ok(Self {
-            auth: auth::Authenticator::new(client.clone(), Arc::clone(&guard), config),
-            client,
-            base: config.url.clone(),
-            guard,
-            short_names: config.short_names,
+            registries: registries.collect::<anyhow::Result<_>>()?,
+            config,
             repositories: moka::sync::Cache::new(10_000),
+            spoilt: moka::sync::Cache::builder()
+                .max_capacity(10_000)
+                .time_to_live(DISTRUST)
+                .build(),
         })
+    }
+
+    /// What the registry itself said last about its rate limit.
+    fn quota(&self) -> Option<Quota> {
+        self.registries.last()?.line().quota()
     }
 
     /// Asks what a reference points at, without counting as a pull.
@@ -162,26 +186,18 @@ impl Upstream {
     ) -> Result<FetchedManifest, UpstreamError> {
         let endpoint = Endpoint::Manifest(reference.clone());
         let wish = Wish { accept, ..Wish::default() };
-        let response = self.send(Method::GET, image, &endpoint, wish).await?;
-        if content_length(response.headers()).is_some_and(|length| length > MAX_MANIFEST as u64) {
-            return Err(UpstreamError::Protocol("a manifest longer than 4 MiB"));
+        let mut failure = NOWHERE;
+        for registry in &self.registries {
+            let fetched = match self.send_at(registry, &Method::GET, image, &endpoint, wish).await {
+                Ok(response) => read_manifest(response, reference).await,
+                Err(error) => Err(error),
+            };
+            match fetched {
+                Ok(manifest) => return Ok(manifest),
+                Err(error) => failure = passed_on(registry, error),
+            }
         }
-        let media_type = text(response.headers(), CONTENT_TYPE.as_str());
-        let announced = text(response.headers(), "docker-content-digest");
-        let expected = match reference {
-            Reference::Digest(digest) => Some(digest.clone()),
-            Reference::Tag(_) => announced.and_then(|digest| digest.parse().ok()),
-        };
-        let bytes = collect(response, MAX_MANIFEST).await?;
-        let digest = match expected {
-            Some(digest) if digest.matches(&bytes) => digest,
-            Some(_) => return Err(UpstreamError::Protocol("a manifest that is not its digest")),
-            None => Digest::of(&bytes),
-        };
-        let media_type = media_type
-            .or_else(|| oci::media_type::of_manifest(&bytes))
-            .ok_or(UpstreamError::Protocol("a manifest without a Content-Type or a mediaType"))?;
-        Ok(FetchedManifest { digest, media_type, bytes })
+        Err(failure)
     }
 
     /// Asks whether the upstream would give this blob to us: its length, where it says.
@@ -211,10 +227,13 @@ impl Upstream {
         let endpoint = Endpoint::Blob(digest.clone());
         let wish = Wish { from, ..Wish::default() };
         let response = self.send(Method::GET, image, &endpoint, wish).await?;
-        BlobBody::of(response, from)
+        let mut body = BlobBody::of(response, from)?;
+        body.spoilt = Some((digest.clone(), self.spoilt.clone()));
+        Ok(body)
     }
 
-    /// Sends to the repository an image is: the one it was the last time, else the next candidate.
+    /// Asks the mirrors in their order, and the registry itself where none of them has it; its
+    /// answer is final.
     async fn send(
         &self,
         method: Method,
@@ -222,11 +241,31 @@ impl Upstream {
         endpoint: &Endpoint,
         wish: Wish<'_>,
     ) -> Result<Response, UpstreamError> {
-        let mut failure = UpstreamError::Protocol("an image without a repository");
-        for repository in self.candidates(image) {
-            match self.send_to(&method, &repository, endpoint, wish).await {
+        let mut failure = NOWHERE;
+        let spoilt = matches!(endpoint, Endpoint::Blob(digest) if self.spoilt.contains_key(digest));
+        for registry in self.registries.iter().filter(|one| !(spoilt && one.is_mirror())) {
+            match self.send_at(registry, &method, image, endpoint, wish).await {
+                Ok(response) => return Ok(response),
+                Err(error) => failure = passed_on(registry, error),
+            }
+        }
+        Err(failure)
+    }
+
+    /// Sends to the repository an image is: the one it was the last time, else the next candidate.
+    async fn send_at(
+        &self,
+        registry: &Registry,
+        method: &Method,
+        image: &RepositoryName,
+        endpoint: &Endpoint,
+        wish: Wish<'_>,
+    ) -> Result<Response, UpstreamError> {
+        let mut failure = NOWHERE;
+        for repository in &self.candidates(image) {
+            match registry.send(Ask { method, repository, endpoint, wish }).await {
                 Ok(response) => {
-                    self.repositories.insert(image.clone(), repository);
+                    self.repositories.insert(image.clone(), repository.clone());
                     return Ok(response);
                 }
                 Err(error) if error.class() == FailureClass::Outage => return Err(error),
@@ -239,7 +278,7 @@ impl Upstream {
     fn candidates(&self, image: &RepositoryName) -> Vec<RepositoryName> {
         let library = || format!("library/{image}").parse().ok();
         let short = image.components().nth(1).is_none();
-        let names: [Option<RepositoryName>; 2] = match self.short_names {
+        let names: [Option<RepositoryName>; 2] = match self.config.short_names {
             ShortNames::Library if short => [library(), None],
             ShortNames::LibraryFirst if short => [library(), Some(image.clone())],
             _ => [Some(image.clone()), None],
@@ -252,6 +291,40 @@ impl Upstream {
     }
 }
 
+/// What a mirror's failure means: the next one is asked.
+fn passed_on(registry: &Registry, error: UpstreamError) -> UpstreamError {
+    if registry.is_mirror() {
+        let RegistryLabel { upstream, host } = registry.label();
+        info!(%upstream, %host, %error, "a mirror does not have it; the next one is asked");
+    }
+    error
+}
+
+async fn read_manifest(
+    response: Response,
+    reference: &Reference,
+) -> Result<FetchedManifest, UpstreamError> {
+    if content_length(response.headers()).is_some_and(|length| length > MAX_MANIFEST as u64) {
+        return Err(UpstreamError::Protocol("a manifest longer than 4 MiB"));
+    }
+    let media_type = text(response.headers(), CONTENT_TYPE.as_str());
+    let announced = text(response.headers(), "docker-content-digest");
+    let expected = match reference {
+        Reference::Digest(digest) => Some(digest.clone()),
+        Reference::Tag(_) => announced.and_then(|digest| digest.parse().ok()),
+    };
+    let bytes = collect(response, MAX_MANIFEST).await?;
+    let digest = match expected {
+        Some(digest) if digest.matches(&bytes) => digest,
+        Some(_) => return Err(UpstreamError::Protocol("a manifest that is not its digest")),
+        None => Digest::of(&bytes),
+    };
+    let media_type = media_type
+        .or_else(|| oci::media_type::of_manifest(&bytes))
+        .ok_or(UpstreamError::Protocol("a manifest without a Content-Type or a mediaType"))?;
+    Ok(FetchedManifest { digest, media_type, bytes })
+}
+
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
@@ -261,11 +334,10 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     text(headers, CONTENT_LENGTH.as_str())?.parse().ok()
 }
 
-async fn collect(response: Response, limit: usize) -> Result<Bytes, UpstreamError> {
+/// The response stays whole to the end: it holds a place among its registry's requests.
+async fn collect(mut response: Response, limit: usize) -> Result<Bytes, UpstreamError> {
     let mut bytes = Vec::new();
-    let mut stream = response.bytes_stream();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk?;
+    while let Some(chunk) = response.chunk().await? {
         if bytes.len() + chunk.len() > limit {
             return Err(UpstreamError::Protocol("an answer longer than its kind may be"));
         }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use origin::config::Config;
 use origin::db::Db;
 use origin::db::groups::{Role, Visibility};
-use origin::{App, admin};
+use origin::{App, admin, reload};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -39,14 +39,18 @@ impl Cell {
     pub async fn with(upstream: &str, lines: &str) -> Result<Self> {
         let folder = TempDir::new()?;
         let home = folder.path().display();
-        let config = Config::parse(&format!(
+        let text = format!(
             "[cell]\nid = 1\n[http]\nlisten = \"127.0.0.1:0\"\nexternal_url = \"http://edge.example\"\n\
              [database]\nurl = \"sqlite:{home}/origin.db\"\n\
              [store]\nurl = \"file://{home}/objects\"\nspool = \"{home}/spool\"\n\
              [auth]\nsigning_key = \"{home}/key.pem\"\n\
              [upstream]\nurl = \"{upstream}\"\nread_timeout = \"2s\"\n{lines}"
-        ))?;
+        );
+        let file = folder.path().join("origin.toml");
+        std::fs::write(&file, &text)?;
+        let config = Config::load(&file)?;
         let app = App::new(&config).await?;
+        reload::start(&app, &file, &config)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -62,6 +66,22 @@ impl Cell {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Its configuration file, which it watches.
+    #[must_use]
+    pub fn config_file(&self) -> std::path::PathBuf {
+        self.folder.path().join("origin.toml")
+    }
+
+    /// What it counts.
+    ///
+    /// # Errors
+    /// It cannot be written as text.
+    pub fn metrics(&self) -> Result<String> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.metrics.registry())?;
+        Ok(text)
     }
 
     /// Where its objects lie.

@@ -38,7 +38,7 @@ fn the_example_file_loads_and_names_every_key() {
 #[test]
 fn what_is_left_out_has_the_documented_default() {
     let config = Config::parse(MINIMAL).unwrap();
-    assert_eq!(config.upstream.url.as_str(), "https://registry-1.docker.io/");
+    assert_eq!(config.upstream.registry.url.as_str(), "https://registry-1.docker.io/");
     assert_eq!(config.upstream.short_names, ShortNames::Library);
     assert_eq!(config.auth.token_life, Duration::from_secs(900));
     assert_eq!(config.auth.issuer, "cell-1");
@@ -74,5 +74,8 @@ fn a_secret_does_not_show_in_debug() {
     let text = format!("{MINIMAL}[upstream]\nusername = \"me\"\npassword = \"hunter2\"\n");
     let config = Config::parse(&text).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
-    assert_eq!(config.upstream.password.unwrap().expose(), "hunter2");
+    let Password::Given(secret) = config.upstream.registry.credential.unwrap().password else {
+        panic!("not as it stands in the file");
+    };
+    assert_eq!(secret.expose(), "hunter2");
 }

@@ -26,6 +26,11 @@ async fn each_upstream_failure_has_its_own_honest_answer() {
         (status(429), Subject::Manifest, 429, "TOOMANYREQUESTS"),
         (status(500), Subject::Manifest, 503, "UNAVAILABLE"),
         (UpstreamError::Timeout, Subject::Blob, 503, "UNAVAILABLE"),
+        (UpstreamError::RateLimited { seconds: 3 }, Subject::Blob, 429, "TOOMANYREQUESTS"),
+        (UpstreamError::Resting { seconds: 3 }, Subject::Blob, 503, "UNAVAILABLE"),
+        (UpstreamError::Busy, Subject::Manifest, 503, "UNAVAILABLE"),
+        (UpstreamError::Token { status: 401 }, Subject::Manifest, 403, "DENIED"),
+        (UpstreamError::Token { status: 404 }, Subject::Manifest, 503, "UNAVAILABLE"),
         (UpstreamError::Protocol("nonsense"), Subject::Blob, 502, "UNAVAILABLE"),
     ];
     for (error, subject, expected, code) in cases {
@@ -42,6 +47,9 @@ async fn each_upstream_failure_has_its_own_honest_answer() {
 async fn the_upstreams_retry_after_reaches_the_client() {
     let (_, headers, _) = seen(Error::Upstream(Subject::Manifest, status(429))).await;
     assert_eq!(headers[RETRY_AFTER], "17");
+    let resting = UpstreamError::Resting { seconds: 42 };
+    let (_, headers, _) = seen(Error::Upstream(Subject::Manifest, resting)).await;
+    assert_eq!(headers[RETRY_AFTER], "42");
     let (_, headers, _) = seen(Error::Upstream(Subject::Blob, UpstreamError::Timeout)).await;
     assert_eq!(headers[RETRY_AFTER], "5");
 }

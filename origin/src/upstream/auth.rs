@@ -1,73 +1,58 @@
-//! Authorising at the upstream: challenge → token, fetched once and kept until shortly before it
-//! expires.
+//! Authorising at a registry: challenge → token, fetched once, kept, and fetched anew in the
+//! background before it expires.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oci::{Challenge, RepositoryName};
 use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::guard::Guard;
 use super::{UpstreamError, collect};
-use crate::config;
+use crate::config::{self, Password};
+
+pub(super) use token::Tokens;
+use token::{Token, TokenKey};
+
+mod token;
 
 /// A token endpoint's answer is a few kilobytes.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// What the token specification says of an answer without `expires_in`.
-const DEFAULT_LIFE: u64 = 60;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct TokenKey {
-    realm: String,
-    service: Option<String>,
-    scope: String,
-}
-
+/// Knows how each repository wants to be asked; cloned by reference.
 #[derive(Debug, Clone)]
-struct Token {
-    header: HeaderValue,
-    life: Duration,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    token: Option<String>,
-    access_token: Option<String>,
-    expires_in: Option<u64>,
-}
-
-/// Knows how each repository wants to be asked.
-#[derive(Debug)]
 pub(super) struct Authenticator {
     client: Client,
     guard: Arc<Guard>,
     /// The configured user name and password, ready to send; marked sensitive.
     basic: Option<HeaderValue>,
+    /// Tells one login from another without telling the login.
+    login: [u8; 32],
     /// A repository's last challenge, so that the next request need not be refused first.
     challenges: moka::sync::Cache<RepositoryName, Challenge>,
-    tokens: moka::future::Cache<TokenKey, Token>,
+    tokens: Tokens,
 }
 
 impl Authenticator {
-    pub(super) fn new(client: Client, guard: Arc<Guard>, config: &config::Upstream) -> Self {
-        let pair = config.username.as_ref().zip(config.password.as_ref());
+    pub(super) fn new(
+        client: Client,
+        guard: Arc<Guard>,
+        config: &config::Registry,
+        tokens: Tokens,
+    ) -> Self {
+        let basic = config.credential.as_ref().and_then(basic);
+        let login = basic.as_ref().map(HeaderValue::as_bytes).unwrap_or_default();
         Self {
             client,
             guard,
-            basic: pair.and_then(|(name, password)| {
-                let pair = STANDARD.encode(format!("{name}:{}", password.expose()));
-                sensitive(&format!("Basic {pair}"))
-            }),
+            login: Sha256::digest(login).into(),
+            basic,
             challenges: moka::sync::Cache::new(10_000),
-            tokens: moka::future::Cache::builder()
-                .max_capacity(10_000)
-                .expire_after(BeforeItExpires)
-                .build(),
+            tokens,
         }
     }
 
@@ -83,14 +68,15 @@ impl Authenticator {
     }
 
     /// What to send after a refusal; a token that was just refused is not used again. `None`:
-    /// nothing we have could change the upstream's mind.
+    /// nothing we have could change the registry's mind.
     pub(super) async fn answer(
         &self,
         repository: &RepositoryName,
         challenge: Challenge,
+        refused: Option<&HeaderValue>,
     ) -> Result<Option<HeaderValue>, UpstreamError> {
-        if let Some(key) = token_key(repository, &challenge) {
-            self.tokens.invalidate(&key).await;
+        if let Some((key, refused)) = self.token_key(repository, &challenge).zip(refused) {
+            self.tokens.forget(key, refused).await;
         }
         self.challenges.insert(repository.clone(), challenge.clone());
         self.credential(repository, &challenge).await
@@ -101,15 +87,19 @@ impl Authenticator {
         repository: &RepositoryName,
         challenge: &Challenge,
     ) -> Result<Option<HeaderValue>, UpstreamError> {
-        let Some(key) = token_key(repository, challenge) else {
+        let Some(key) = self.token_key(repository, challenge) else {
             return Ok(self.basic.clone());
         };
-        let fetch = self.fetch(key.clone());
-        let token = self.tokens.try_get_with(key, fetch).await;
-        token.map(|token| Some(token.header)).map_err(|error| UpstreamError::clone(&error))
+        // Before a cached token, too: another upstream may have been allowed more.
+        self.guard.realm(&key.realm)?;
+        let token = self.tokens.get(key.clone(), self.clone().fetch(key.clone())).await?;
+        if token.wants_refreshing(Instant::now()) {
+            self.tokens.refresh(key.clone(), &token, self.clone().fetch(key));
+        }
+        Ok(Some(token.header))
     }
 
-    async fn fetch(&self, key: TokenKey) -> Result<Token, UpstreamError> {
+    async fn fetch(self, key: TokenKey) -> Result<Token, UpstreamError> {
         let mut realm = self.guard.realm(&key.realm)?;
         {
             let mut query = realm.query_pairs_mut();
@@ -121,41 +111,26 @@ impl Authenticator {
             request = request.header(AUTHORIZATION, basic.clone());
         }
         let response = request.send().await?;
-        if !response.status().is_success() {
-            return Err(UpstreamError::of(&response));
+        match response.status().as_u16() {
+            200..=299 => {}
+            429 => return Err(UpstreamError::of(&response)),
+            status => return Err(UpstreamError::Token { status }),
         }
         let body = collect(response, MAX_ANSWER).await?;
-        let answer = serde_json::from_slice::<Answer>(&body).ok().and_then(Token::from_answer);
-        answer.ok_or(UpstreamError::Protocol("a token answer without a token"))
+        let now = Instant::now();
+        Token::parse(&body, now)
+            .ok_or(UpstreamError::Protocol("no token where it should issue one"))
+    }
+
+    fn token_key(&self, repository: &RepositoryName, challenge: &Challenge) -> Option<TokenKey> {
+        let Challenge::Bearer { realm, service, scope } = challenge else { return None };
+        let scope = scope.clone().unwrap_or_else(|| format!("repository:{repository}:pull"));
+        Some(TokenKey { realm: realm.clone(), service: service.clone(), scope, login: self.login })
     }
 }
 
-impl Token {
-    fn from_answer(answer: Answer) -> Option<Self> {
-        let text = answer.token.or(answer.access_token).filter(|text| !text.is_empty())?;
-        let seconds = answer.expires_in.unwrap_or(DEFAULT_LIFE);
-        // A tenth is kept in hand, so that a token does not expire on its way.
-        let life = Duration::from_secs(seconds.saturating_sub(seconds.div_ceil(10)));
-        Some(Self { header: sensitive(&format!("Bearer {text}"))?, life })
-    }
-}
-
-fn token_key(repository: &RepositoryName, challenge: &Challenge) -> Option<TokenKey> {
-    let Challenge::Bearer { realm, service, scope } = challenge else { return None };
-    let scope = scope.clone().unwrap_or_else(|| format!("repository:{repository}:pull"));
-    Some(TokenKey { realm: realm.clone(), service: service.clone(), scope })
-}
-
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-struct BeforeItExpires;
-
-impl moka::Expiry<TokenKey, Token> for BeforeItExpires {
-    fn expire_after_create(&self, _: &TokenKey, token: &Token, _: Instant) -> Option<Duration> {
-        Some(token.life)
-    }
+fn basic(credential: &config::Credential) -> Option<HeaderValue> {
+    let Password::Given(password) = &credential.password else { return None };
+    let pair = STANDARD.encode(format!("{}:{}", credential.username, password.expose()));
+    token::sensitive(&format!("Basic {pair}"))
 }

@@ -17,6 +17,27 @@ pub enum UpstreamError {
         /// `Retry-After`, to the letter.
         retry_after: Option<String>,
     },
+    /// It answered 429 a while ago and asked to be left alone so long, and was not asked now.
+    #[error("the upstream registry answered 429; it may be asked again in {seconds} s")]
+    RateLimited {
+        /// What is left of its `Retry-After`.
+        seconds: u64,
+    },
+    /// It failed again and again, and was not asked now.
+    #[error("the upstream registry keeps failing; it is asked again in {seconds} s")]
+    Resting {
+        /// Until somebody may find out.
+        seconds: u64,
+    },
+    /// It answers as many requests as it may at once, and none of them ended in time.
+    #[error("too many requests to the upstream registry are under way")]
+    Busy,
+    /// Its token endpoint gave no token.
+    #[error("the upstream registry's token endpoint answered {status}")]
+    Token {
+        /// The HTTP status.
+        status: u16,
+    },
     /// It pointed to a place that is not to be visited with our requests.
     #[error("the upstream registry sent us to a place that is refused: {0}")]
     Vetoed(String),
@@ -45,8 +66,41 @@ impl UpstreamError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Status { status: 404, .. } => FailureClass::Absent,
-            Self::Status { status: 401 | 403, .. } => FailureClass::Refused,
+            Self::Status { status: 401 | 403, .. } | Self::Token { status: 401 | 403 } => {
+                FailureClass::Refused
+            }
             _ => FailureClass::Outage,
+        }
+    }
+
+    /// The metric's label.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Status { status: 429, .. } => "rate_limited",
+            Self::Status { status: 500.., .. } => "server_error",
+            Self::Status { .. } if self.class() == FailureClass::Absent => "absent",
+            Self::Status { .. } if self.class() == FailureClass::Refused => "refused",
+            Self::Status { .. } => "odd_status",
+            Self::RateLimited { .. } => "not_asked_rate_limit",
+            Self::Resting { .. } => "not_asked_circuit",
+            Self::Busy => "not_asked_busy",
+            Self::Token { .. } => "token_refused",
+            Self::Vetoed(_) => "vetoed",
+            Self::Protocol(_) => "protocol",
+            Self::Spool(_) => "spool",
+        }
+    }
+
+    /// What a client is told to wait, as `Retry-After`.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<String> {
+        match self {
+            Self::Status { retry_after, .. } => retry_after.clone(),
+            Self::RateLimited { seconds } | Self::Resting { seconds } => Some(seconds.to_string()),
+            _ => None,
         }
     }
 
@@ -95,5 +149,13 @@ mod tests {
             assert_eq!(status(outage), FailureClass::Outage, "{outage}");
         }
         assert_eq!(UpstreamError::Timeout.class(), FailureClass::Outage);
+        assert_eq!(UpstreamError::RateLimited { seconds: 1 }.class(), FailureClass::Outage);
+    }
+
+    #[test]
+    fn a_token_endpoint_says_nothing_about_the_image() {
+        let token = |status| UpstreamError::Token { status }.class();
+        assert_eq!(token(404), FailureClass::Outage);
+        assert_eq!(token(401), FailureClass::Refused);
     }
 }

@@ -1,38 +1,49 @@
 //! Where an upstream may send us. Its realms and redirects are hostile input: they could collect
 //! our credentials, or make this process read what only this network can reach (SSRF).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use super::UpstreamError;
 use crate::config;
 
-/// What one upstream may point to.
+mod address;
+
+/// What one registry may point to.
 #[derive(Debug)]
 pub(super) struct Guard {
-    upstream: Url,
+    registry: Url,
     allowed_hosts: Vec<String>,
     private_allowed: bool,
+    allowed_networks: Vec<IpNet>,
 }
 
 impl Guard {
-    pub(super) fn new(config: &config::Upstream) -> Self {
-        // Whoever names a private registry has allowed that network already.
-        let private_allowed = config.allow_private_networks || is_private_host(&config.url);
+    pub(super) fn new(registry: &config::Registry, networks: &config::Networks) -> Self {
+        let own = host_address(&registry.url);
         Self {
-            upstream: config.url.clone(),
-            allowed_hosts: config.allowed_hosts.clone(),
-            private_allowed,
+            registry: registry.url.clone(),
+            allowed_hosts: registry.allowed_hosts.clone(),
+            // Whoever names a private registry has allowed that network already.
+            private_allowed: networks.allow_private || is_named_private(&registry.url),
+            // And its own address, be it the metadata service's.
+            allowed_networks: networks
+                .allowed
+                .iter()
+                .copied()
+                .chain(own.map(IpNet::from))
+                .collect(),
         }
     }
 
     /// A token endpoint, which gets our credentials: the upstream's own domain, or allowed by name.
     pub(super) fn realm(&self, realm: &str) -> Result<Url, UpstreamError> {
         let url = Url::parse(realm).map_err(|_| veto("a realm that is no URL"))?;
-        self.vet(&self.upstream, &url)?;
+        self.vet(&self.registry, &url)?;
         let host = url.host_str().unwrap_or_default();
         if self.is_own_domain(&url) || self.is_allowed_by_name(host) {
             return Ok(url);
@@ -56,22 +67,29 @@ impl Guard {
         if !to.username().is_empty() || to.password().is_some() {
             return Err(veto("it carries a user name"));
         }
-        if !self.private_allowed && is_private_host(to) {
-            return Err(veto("it is a private address"));
+        let named = self.is_allowed_by_name(to.host_str().unwrap_or_default());
+        match host_address(to) {
+            _ if to.host().is_none() => Err(veto("it names no host")),
+            Some(address) if !named && !self.may_reach(address) => {
+                Err(veto("it is a private address; see allowed_networks"))
+            }
+            None if !named && !self.private_allowed && is_named_private(to) => {
+                Err(veto("it is this machine; see allow_private_networks"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn is_own_domain(&self, url: &Url) -> bool {
-        if url.host() == self.upstream.host() {
+        if url.host() == self.registry.host() {
             return true;
         }
-        match (url.host(), self.upstream.host()) {
+        match (url.host(), self.registry.host()) {
             (Some(Host::Domain(a)), Some(Host::Domain(b))) => {
                 registrable(a).is_some_and(|domain| registrable(b) == Some(domain))
                     || (is_localhost(a) && is_localhost(b))
             }
-            _ => is_loopback(url) && is_loopback(&self.upstream),
+            _ => is_loopback(url) && is_loopback(&self.registry),
         }
     }
 
@@ -79,9 +97,22 @@ impl Guard {
         self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 
+    /// The registry's own name may be a private network's; nothing else than a list of networks may
+    /// lead to a metadata service, which gives credentials to whoever asks.
     fn may_resolve_to(&self, host: &str, address: IpAddr) -> bool {
-        let own = self.upstream.host_str().is_some_and(|own| own.eq_ignore_ascii_case(host));
-        self.private_allowed || own || self.is_allowed_by_name(host) || !is_private(address)
+        let own = self.registry.host_str().is_some_and(|own| own.eq_ignore_ascii_case(host));
+        let trusted = own || self.is_allowed_by_name(host);
+        self.may_reach(address) || (trusted && !address::is_metadata(address))
+    }
+
+    fn may_reach(&self, address: IpAddr) -> bool {
+        let inner = address::inner(address).map(IpAddr::V4);
+        let listed = self.allowed_networks.iter().any(|network| {
+            [Some(address), inner].iter().flatten().any(|one| network.contains(one))
+        });
+        listed
+            || address::is_public(address)
+            || (self.private_allowed && !address::is_metadata(address))
     }
 }
 
@@ -113,56 +144,30 @@ fn registrable(host: &str) -> Option<&str> {
 }
 
 fn is_localhost(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 fn is_loopback(url: &Url) -> bool {
+    match host_address(url) {
+        Some(address) => address.is_loopback(),
+        None => is_named_private(url),
+    }
+}
+
+fn is_named_private(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_localhost(name),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+        _ => host_address(url).is_some_and(|address| !address::is_public(address)),
     }
 }
 
-fn is_private_host(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => is_localhost(name),
-        Some(Host::Ipv4(address)) => is_private(address.into()),
-        Some(Host::Ipv6(address)) => is_private(address.into()),
-        None => true,
+fn host_address(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Domain(_) => None,
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
     }
-}
-
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_private_v4(v4),
-        IpAddr::V6(v6) => match v6.to_ipv4() {
-            Some(v4) if !v6.is_loopback() && !v6.is_unspecified() => is_private_v4(v4),
-            _ => is_private_v6(v6),
-        },
-    }
-}
-
-fn is_private_v4(address: Ipv4Addr) -> bool {
-    let [a, b, ..] = address.octets();
-    let carrier_nat = a == 100 && (64..128).contains(&b);
-    address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_unspecified()
-        || address.is_broadcast()
-        || address.is_multicast()
-        || carrier_nat
-        || a == 0
-}
-
-fn is_private_v6(address: Ipv6Addr) -> bool {
-    address.is_loopback()
-        || address.is_unspecified()
-        || address.is_multicast()
-        || address.is_unique_local()
-        || address.is_unicast_link_local()
 }
 
 #[cfg(test)]

@@ -1,32 +1,99 @@
-//! Which upstream an image comes from, and by what name it is known there.
+//! The upstreams there are, and an image at one of them.
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use oci::{Digest, Page, Reference, RepositoryName};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{BlobBody, FetchedManifest, ManifestHead, TagPage, Upstream, UpstreamError};
-use crate::config;
+use super::auth::Tokens;
+use super::route::{self, Names, Route};
+use super::{
+    BlobBody, FetchedManifest, ManifestHead, Quota, TagPage, UnknownUpstream, Upstream,
+    UpstreamError,
+};
+use crate::config::{self, Config};
 use crate::metrics::Metrics;
 
-/// The registries that are cached.
+/// The registry the content is known by (OCI distribution spec, "Registry Proxying").
+const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+
+/// The registries that are cached; replaced as a whole when the configuration changes.
 #[derive(Debug)]
 pub struct Upstreams {
-    default: Arc<Upstream>,
+    shared: Shared,
+    now: ArcSwap<Directory>,
+}
+
+/// What outlives a change of the configuration.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) tokens: Tokens,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// Begins with the default.
+#[derive(Debug, Default)]
+struct Directory {
+    names: Vec<Names>,
+    upstreams: Vec<Arc<Upstream>>,
 }
 
 impl Upstreams {
     /// Clients that have not connected yet.
     ///
     /// # Errors
-    /// The TLS library cannot be set up.
-    pub fn new(config: &config::Upstream, _metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        Ok(Self { default: Arc::new(Upstream::new(config)?) })
+    /// A password file cannot be read, or the TLS library cannot be set up.
+    pub fn new(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let shared = Shared { tokens: Tokens::new(Arc::clone(&metrics)), metrics };
+        let directory = Directory::new(config, &shared, &Directory::default())?;
+        Ok(Self { shared, now: ArcSwap::from_pointee(directory) })
     }
 
-    /// The image a client means.
-    #[must_use]
-    pub fn image(&self, name: RepositoryName) -> Image {
-        Image { upstream: Arc::clone(&self.default), repository: name.clone(), name }
+    /// Takes over the upstreams of another configuration. One that is as it was keeps what it knows;
+    /// requests under way end as they began.
+    ///
+    /// # Errors
+    /// As [`Upstreams::new`]; nothing has changed then.
+    pub fn replace(&self, config: &Config) -> anyhow::Result<()> {
+        let directory = Directory::new(config, &self.shared, &self.now.load())?;
+        self.now.store(Arc::new(directory));
+        Ok(())
+    }
+
+    /// The image a client means, by its name and the `ns` of the query.
+    ///
+    /// # Errors
+    /// It is of a registry that is not offered.
+    pub fn image(
+        &self,
+        image: &RepositoryName,
+        namespace: Option<&str>,
+    ) -> Result<Image, UnknownUpstream> {
+        let now = self.now.load();
+        let Route { upstream, repository, name } = route::route(&now.names, image, namespace)?;
+        // The route is of the same directory, so the position is there.
+        let upstream = now.upstreams.get(upstream).or(now.upstreams.first()).cloned();
+        let upstream = upstream.ok_or_else(UnknownUpstream::nowhere)?;
+        Ok(Image { upstream, repository, name, namespace: namespace.map(str::to_owned) })
+    }
+}
+
+impl Directory {
+    fn new(config: &Config, shared: &Shared, before: &Self) -> anyhow::Result<Self> {
+        let mut directory = Self::default();
+        for upstream in std::iter::once(&config.upstream).chain(&config.upstreams) {
+            let read: config::Upstream = upstream.with_passwords()?;
+            directory.names.push(Names::from(&read));
+            let same = before.upstreams.iter().find(|upstream| upstream.config == read).cloned();
+            directory.upstreams.push(match same {
+                Some(upstream) => upstream,
+                None => Arc::new(Upstream::new(read, shared)?),
+            });
+        }
+        Ok(directory)
     }
 }
 
@@ -36,6 +103,7 @@ pub struct Image {
     upstream: Arc<Upstream>,
     repository: RepositoryName,
     name: RepositoryName,
+    namespace: Option<String>,
 }
 
 impl Image {
@@ -43,6 +111,26 @@ impl Image {
     #[must_use]
     pub fn name(&self) -> &RepositoryName {
         &self.name
+    }
+
+    /// Tells a client which registry it was answered for, where it asked by `ns`.
+    pub fn add_namespace(&self, headers: &mut HeaderMap) {
+        let value = self.namespace.as_deref().map(HeaderValue::from_str);
+        if let Some(Ok(value)) = value {
+            headers.insert(NAMESPACE, value);
+        }
+    }
+
+    /// Tells a client what the registry said last about its rate limit, in Docker Hub's form.
+    pub fn add_rate_limit(&self, headers: &mut HeaderMap) {
+        let Some(Quota { limit, remaining, window, .. }) = self.upstream.quota() else { return };
+        let window = window.map(|window| format!(";w={window}")).unwrap_or_default();
+        for (name, value) in [(LIMIT, limit), (REMAINING, remaining)] {
+            let value = value.map(|value| HeaderValue::try_from(format!("{value}{window}")));
+            if let Some(Ok(value)) = value {
+                headers.insert(name, value);
+            }
+        }
     }
 
     /// See [`Upstream::head_manifest`].

@@ -1,0 +1,200 @@
+//! Tokens, and where they are kept.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::header::HeaderValue;
+use serde::Deserialize;
+use tracing::warn;
+
+use super::super::UpstreamError;
+use crate::metrics::Metrics;
+
+/// What the token specification says of an answer without `expires_in`.
+const DEFAULT_LIFE: u64 = 60;
+/// What a token may have been given for may be taken away.
+const LONGEST_LIFE: u64 = 24 * 60 * 60;
+
+/// What a token is for, and by whose login.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct TokenKey {
+    pub(super) realm: String,
+    pub(super) service: Option<String>,
+    pub(super) scope: String,
+    pub(super) login: [u8; 32],
+}
+
+/// A token that is good for a while.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    pub(super) header: HeaderValue,
+    life: Duration,
+    refresh_at: Instant,
+    /// Shared by the copies of one token, of which one refreshes it.
+    refreshing: Arc<AtomicBool>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+/// All tokens of this process; cloned by reference.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Tokens {
+    kept: moka::future::Cache<TokenKey, Token>,
+    metrics: Arc<Metrics>,
+}
+
+impl Token {
+    pub(super) fn parse(body: &[u8], now: Instant) -> Option<Self> {
+        let answer: Answer = serde_json::from_slice(body).ok()?;
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let text = given(answer.token).or_else(|| given(answer.access_token))?;
+        let seconds = answer.expires_in.unwrap_or(DEFAULT_LIFE).min(LONGEST_LIFE);
+        // A tenth is kept in hand, so that a token does not expire on its way.
+        let life = Duration::from_secs(seconds.saturating_sub(seconds.div_ceil(10)));
+        Some(Self {
+            header: sensitive(&format!("Bearer {text}"))?,
+            life,
+            refresh_at: now + life / 2,
+            refreshing: Arc::default(),
+        })
+    }
+
+    /// In the second half of its life, so that whoever comes late in it finds the next one.
+    pub(super) fn wants_refreshing(&self, now: Instant) -> bool {
+        now >= self.refresh_at
+    }
+}
+
+impl Tokens {
+    pub(in super::super) fn new(metrics: Arc<Metrics>) -> Self {
+        let kept = moka::future::Cache::builder()
+            .max_capacity(10_000)
+            .expire_after(BeforeItExpires)
+            .build();
+        Self { kept, metrics }
+    }
+
+    /// The token kept, or the one that `fetch` brings to all who wait for it.
+    pub(super) async fn get(
+        &self,
+        key: TokenKey,
+        fetch: impl Future<Output = Result<Token, UpstreamError>>,
+    ) -> Result<Token, UpstreamError> {
+        let token = self.kept.try_get_with(key, self.counted(fetch)).await;
+        token.map_err(|error| UpstreamError::clone(&error))
+    }
+
+    /// Replaces a token in the background, once; those who come meanwhile use the old one.
+    pub(super) fn refresh(
+        &self,
+        key: TokenKey,
+        token: &Token,
+        fetch: impl Future<Output = Result<Token, UpstreamError>> + Send + 'static,
+    ) {
+        if token.refreshing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (tokens, refreshing) = (self.clone(), Arc::clone(&token.refreshing));
+        tokio::spawn(async move {
+            match tokens.counted(fetch).await {
+                Ok(token) => tokens.kept.insert(key, token).await,
+                Err(error) => {
+                    warn!(%error, "a token could not be refreshed; the old one is still used");
+                    refreshing.store(false, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+
+    /// Drops a token that was refused, but not the one another request has fetched since.
+    pub(super) async fn forget(&self, key: TokenKey, refused: &HeaderValue) {
+        use moka::ops::compute::Op;
+        let entry = self.kept.entry(key);
+        entry
+            .and_compute_with(|kept| {
+                let same = kept.is_some_and(|kept| kept.value().header == *refused);
+                std::future::ready(if same { Op::Remove } else { Op::Nop })
+            })
+            .await;
+    }
+
+    async fn counted(
+        &self,
+        fetch: impl Future<Output = Result<Token, UpstreamError>>,
+    ) -> Result<Token, UpstreamError> {
+        let fetched = fetch.await;
+        let outcome = fetched.as_ref().map_or_else(UpstreamError::outcome, |_| "ok");
+        self.metrics.token_fetched(outcome);
+        fetched
+    }
+}
+
+pub(super) fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+struct BeforeItExpires;
+
+impl moka::Expiry<TokenKey, Token> for BeforeItExpires {
+    fn expire_after_create(&self, _: &TokenKey, token: &Token, _: Instant) -> Option<Duration> {
+        Some(token.life)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &TokenKey,
+        token: &Token,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(token.life)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(body: &str) -> Option<u64> {
+        Token::parse(body.as_bytes(), Instant::now()).map(|token| token.life.as_secs())
+    }
+
+    #[test]
+    fn a_token_is_kept_for_less_than_it_is_good_for() {
+        for (body, seconds) in [
+            (r#"{"token":"t","expires_in":300}"#, 270),
+            (r#"{"access_token":"t","expires_in":60}"#, 54),
+            (r#"{"token":"","access_token":"t"}"#, 54),
+            (r#"{"token":"t","expires_in":0}"#, 0),
+            (r#"{"token":"t","expires_in":18446744073709551615}"#, 77_760),
+        ] {
+            assert_eq!(life(body), Some(seconds), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_holds_no_token_is_none() {
+        for body in ["", "<html>", "{}", r#"{"token":""}"#, r#"{"token":"a\nb"}"#, r#"{"token":7}"#]
+        {
+            assert_eq!(life(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn it_is_refreshed_in_the_second_half_of_its_life() {
+        let now = Instant::now();
+        let token = Token::parse(br#"{"token":"t","expires_in":300}"#, now).unwrap();
+        assert!(!token.wants_refreshing(now + Duration::from_secs(134)));
+        assert!(token.wants_refreshing(now + Duration::from_secs(135)));
+        assert!(!format!("{token:?}").contains("\"Bearer t\""));
+    }
+}
