@@ -34,6 +34,30 @@ pub struct Metrics {
     pub upstream_reloads: Family<Outcome, Counter>,
     /// Fetches of blobs under way.
     pub flights: Gauge,
+    /// Fetches of blobs that ended, by how.
+    pub flights_ended: Family<Ended, Counter>,
+    /// Bytes of blobs that upstreams sent.
+    pub blob_bytes_fetched: Counter,
+    /// Attempts to go on with a blob whose connection broke.
+    pub blob_resumes: Counter,
+    /// Blobs that were streamed without being kept, by the reason.
+    pub blobs_passed_through: Family<PassedThrough, Counter>,
+    /// What of the spool is taken.
+    pub spool_bytes: Gauge,
+}
+
+/// Labels of a fetch that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Ended {
+    /// `stored`, `unstored`, `uncached`, `moot` or `failed`.
+    pub outcome: &'static str,
+}
+
+/// Labels of a blob that was not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PassedThrough {
+    /// `limit`, `disk` or `contended`.
+    pub reason: &'static str,
 }
 
 /// Labels of an answer.
@@ -128,6 +152,15 @@ impl Metrics {
     /// Counts a reading of the upstreams' configuration.
     pub fn reloaded(&self, outcome: &'static str) {
         self.upstream_reloads.get_or_create(&Outcome { outcome }).inc();
+
+    /// Counts a fetch of a blob that ended.
+    pub fn flight_ended(&self, outcome: &'static str) {
+        self.flights_ended.get_or_create(&Ended { outcome }).inc();
+    }
+
+    /// Counts a blob that was streamed without being kept.
+    pub fn passed_through(&self, reason: &'static str) {
+        self.blobs_passed_through.get_or_create(&PassedThrough { reason }).inc();
     }
 
     /// All of them under their names, for a scraper.
@@ -150,6 +183,15 @@ impl Metrics {
         let help = "Readings of the upstreams' configuration after the first";
         registry.register("upstream_reloads", help, self.upstream_reloads.clone());
         registry.register("flights", "Fetches of blobs under way", self.flights.clone());
+        let help = "Fetches of blobs that ended";
+        registry.register("flights_ended", help, self.flights_ended.clone());
+        let help = "Bytes of blobs received from upstream registries";
+        registry.register("blob_bytes_fetched", help, self.blob_bytes_fetched.clone());
+        let help = "Attempts to go on with a blob whose connection broke";
+        registry.register("blob_resumes", help, self.blob_resumes.clone());
+        let help = "Blobs streamed without being kept";
+        registry.register("blobs_passed_through", help, self.blobs_passed_through.clone());
+        registry.register("spool_bytes", "Bytes of the spool in use", self.spool_bytes.clone());
         registry
     }
 }

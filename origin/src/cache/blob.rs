@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use oci::{ByteRange, Digest};
+use oci::{ByteRange, Digest, Hasher};
 use tracing::warn;
 
 use super::CacheStatus;
-use super::flight::{Boarding, Departure, Flight, Flights, Takeoff};
+use super::flight::{Boarder, Boarding, Departure, Flight, Flights, Grounding, Refusal};
 use crate::body::Pieces;
 use crate::config;
 use crate::db::Db;
@@ -17,7 +17,16 @@ use crate::metrics::Metrics;
 use crate::store::{Key, Store, StoreError};
 use crate::upstream::{Image, UpstreamError};
 
-/// How often a fetch may turn out moot before a request gives up; once is a race, thrice is a bug.
+use delivery::{alone, deliver};
+use download::Source;
+
+mod delivery;
+mod download;
+mod fill;
+mod patience;
+
+/// How often a fetch may turn out moot, or to have failed for a reason of another group's, before a
+/// request takes a way of its own: once is a race, thrice is a crowd.
 const ATTEMPTS: usize = 4;
 
 /// A blob on its way to a client.
@@ -73,16 +82,23 @@ impl Blobs {
         store: Store,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        Ok(Self { db, store, metrics, flights: Flights::new(&config.spool)? })
+        let limit = config.spool_limit.map(|limit| limit.as_u64());
+        let flights = Flights::new(&config.spool, limit, metrics.spool_bytes.clone())?;
+        Ok(Self { db, store, metrics, flights })
     }
 
-    /// A blob's length, from here or else from the upstream.
+    /// A blob's length: from here, from the group's own fetch under way, or else from the upstream.
     ///
     /// # Errors
     /// The upstream refuses or fails, or the database does.
     pub async fn head(&self, request: BlobRequest<'_>) -> Result<BlobHead, Error> {
         if let Some(size) = self.db.linked_blob(request.group, request.digest).await? {
             return Ok(BlobHead { length: Some(size), status: CacheStatus::Hit });
+        }
+        if let Some(flight) = self.flights.own(request.digest, request.group)
+            && let Ok(Departure::Streaming { length: Some(length) }) = flight.departure().await
+        {
+            return Ok(BlobHead { length: Some(length), status: CacheStatus::Coalesced });
         }
         let length = self.ask(request).await?;
         Ok(BlobHead { length, status: CacheStatus::Miss })
@@ -97,29 +113,67 @@ impl Blobs {
         request: BlobRequest<'_>,
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Error> {
+        let boarder = Boarder { group: request.group, image: request.image.name().to_string() };
         for _ in 0..ATTEMPTS {
             if let Some(open) = self.open_stored(request, range).await? {
                 return Ok(open);
             }
-            let (flight, status) = match self.flights.board(request.digest, request.group)? {
-                Boarding::Joined(flight) => (flight, CacheStatus::Coalesced),
-                Boarding::Foreign(flight) => {
-                    self.join_foreign(request, &flight).await?;
-                    (flight, CacheStatus::Coalesced)
+            let (flight, status) = self.board(request, &boarder).await?;
+            match flight.departure().await {
+                Ok(Departure::Streaming { length }) => {
+                    let (range, bytes) = positions(range, length)?;
+                    let body = deliver(flight, self.source(request), bytes);
+                    return Ok(OpenBlob { length, range, body, status });
                 }
-                Boarding::Lead(takeoff) => match self.lead(request, takeoff).await? {
-                    Some(flight) => (flight, CacheStatus::Miss),
-                    None => continue,
-                },
-            };
-            match flight.departure().await.map_err(upstream)? {
-                Departure::Streaming { length } => {
-                    return open_flight(flight, length, range, status);
-                }
-                Departure::Moot => {}
+                Err(error) if flight.is_led_for(&boarder) => return Err(upstream(error)),
+                Ok(Departure::Moot) | Err(_) => {}
             }
         }
-        Err(Error::Busy)
+        self.open_alone(request, range).await
+    }
+
+    async fn board(
+        &self,
+        request: BlobRequest<'_>,
+        boarder: &Boarder,
+    ) -> Result<(Arc<Flight>, CacheStatus), Error> {
+        match self.flights.board(request.digest, boarder) {
+            Boarding::Joined(flight) => Ok((flight, CacheStatus::Coalesced)),
+            Boarding::Foreign(flight) => {
+                self.join_foreign(request, &flight).await?;
+                Ok((flight, CacheStatus::Coalesced))
+            }
+            Boarding::Lead(takeoff) => {
+                let flight = Arc::clone(&takeoff.flight);
+                self.launch(takeoff, self.source(request), request.group);
+                Ok((flight, CacheStatus::Miss))
+            }
+        }
+    }
+
+    /// Streams from the upstream past everybody else, and keeps nothing.
+    async fn open_alone(
+        &self,
+        request: BlobRequest<'_>,
+        range: Option<ByteRange>,
+    ) -> Result<OpenBlob, Error> {
+        self.metrics.passed_through(Refusal::Contended.as_str());
+        let source = self.source(request);
+        let download = source.download(0, None).await.map_err(upstream)?;
+        let length = download.length();
+        let (range, bytes) = positions(range, length)?;
+        let hasher = Hasher::new(request.digest.algorithm());
+        let nothing = Grounding::new(length, 0, hasher, download.into_stream());
+        let body = alone(&source, &nothing, bytes).await?;
+        Ok(OpenBlob { length, range, body, status: CacheStatus::Miss })
+    }
+
+    fn source(&self, request: BlobRequest<'_>) -> Source {
+        Source {
+            image: request.image.clone(),
+            digest: request.digest.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 
     async fn open_stored(
@@ -149,7 +203,7 @@ impl Blobs {
     async fn join_foreign(&self, request: BlobRequest<'_>, flight: &Flight) -> Result<(), Error> {
         self.ask(request).await?;
         if !flight.grant(request.group) {
-            self.link_if_stored(request).await?;
+            self.link_if_stored(request.group, request.digest).await?;
         }
         Ok(())
     }
@@ -158,94 +212,31 @@ impl Blobs {
         request.image.head_blob(request.digest).await.map_err(upstream)
     }
 
-    async fn link_if_stored(&self, request: BlobRequest<'_>) -> Result<(), Error> {
-        if let Some(size) = self.db.stored_blob(request.digest).await? {
-            self.db.commit_blob(request.digest, size, &[request.group]).await?;
-        }
-        Ok(())
+    async fn is_stored(&self, digest: &Digest) -> Result<bool, Error> {
+        let row = self.db.stored_blob(digest).await?.is_some();
+        Ok(row && self.store.contains(&Key::Blob(digest)).await?)
     }
 
-    /// Fetches, unless the blob was stored between the first look and now (`None`), by this
-    /// group's last fetch or by another group.
-    async fn lead(
-        &self,
-        request: BlobRequest<'_>,
-        takeoff: Takeoff,
-    ) -> Result<Option<Arc<Flight>>, Error> {
-        let stored = self.store.contains(&Key::Blob(request.digest)).await?;
-        if stored && self.db.stored_blob(request.digest).await?.is_some() {
-            if self.db.linked_blob(request.group, request.digest).await?.is_none() {
-                self.ask(request).await?;
-                self.link_if_stored(request).await?;
-            }
-            return Ok(None);
+    async fn link_if_stored(&self, group: GroupId, digest: &Digest) -> Result<(), Error> {
+        if let Some(size) = self.db.stored_blob(digest).await? {
+            self.db.commit_blob(digest, size, &[group]).await?;
         }
-        let flight = Arc::clone(&takeoff.flight);
-        self.metrics.flights.inc();
-        tokio::spawn(self.clone().fill(takeoff, request.image.clone()));
-        Ok(Some(flight))
-    }
-
-    /// Detached from every client: it ends when the upstream ends.
-    async fn fill(self, takeoff: Takeoff, image: Image) {
-        self.fly(takeoff, &image).await;
-        self.metrics.flights.dec();
-    }
-
-    async fn fly(&self, takeoff: Takeoff, image: &Image) {
-        let size = match self.fetch(&takeoff, image).await {
-            Ok(size) => size,
-            Err(error) => {
-                let image = image.name();
-                warn!(%image, digest = %takeoff.digest(), %error, "a blob could not be fetched");
-                return takeoff.failed(&error);
-            }
-        };
-        takeoff.complete(size);
-        if let Err(error) = self.commit(&takeoff, size).await {
-            warn!(digest = %takeoff.digest(), %error, "a blob was sent but could not be stored");
-        }
-    }
-
-    async fn fetch(&self, takeoff: &Takeoff, image: &Image) -> Result<u64, UpstreamError> {
-        let mut blob = image.get_blob(takeoff.digest(), 0).await?;
-        let mut spool = takeoff.spool()?;
-        takeoff.streaming(blob.length);
-        while let Some(chunk) = blob.chunk().await? {
-            spool = spool.append(chunk).await?;
-            takeoff.spooled(blob.length, spool.received());
-        }
-        let received = spool.received();
-        if blob.length.is_some_and(|length| length != received) {
-            return Err(UpstreamError::Protocol("fewer bytes than it announced"));
-        }
-        if spool.digest() != *takeoff.digest() {
-            return Err(UpstreamError::Protocol("a blob that is not its digest"));
-        }
-        Ok(received)
-    }
-
-    /// Object first, row second: what a row promises is there.
-    async fn commit(&self, takeoff: &Takeoff, size: u64) -> Result<(), Error> {
-        self.store.promote(&Key::Blob(takeoff.digest()), &takeoff.path).await?;
-        self.db.commit_blob(takeoff.digest(), size, &takeoff.passengers()).await?;
         Ok(())
     }
 }
 
-fn open_flight(
-    flight: Arc<Flight>,
-    length: Option<u64>,
+/// What a client gets of a blob: the range, and the same as positions that may end beyond.
+fn positions(
     range: Option<ByteRange>,
-    status: CacheStatus,
-) -> Result<OpenBlob, Error> {
+    length: Option<u64>,
+) -> Result<(Option<RangeInclusive<u64>>, std::ops::Range<u64>), Error> {
     // Without a length no range can be resolved; the whole is a legal answer (RFC 9110 §14.2).
     let range = match length {
         Some(length) => resolve(range, length)?,
         None => None,
     };
     let bytes = range.as_ref().map_or(0..u64::MAX, |range| *range.start()..range.end() + 1);
-    Ok(OpenBlob { length, range, body: flight.read(bytes), status })
+    Ok((range, bytes))
 }
 
 fn resolve(range: Option<ByteRange>, length: u64) -> Result<Option<RangeInclusive<u64>>, Error> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use bytesize::ByteSize;
 use serde::Deserialize;
 use url::Url;
 
@@ -14,6 +15,8 @@ pub struct Store {
     pub url: Url,
     /// A folder on a local disk where blobs grow until they are complete.
     pub spool: PathBuf,
+    /// How many bytes may lie in the spool; what does not fit is streamed uncached.
+    pub spool_limit: Option<ByteSize>,
 }
 
 impl Store {

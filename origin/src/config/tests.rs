@@ -66,6 +66,11 @@ fn a_wrong_key_is_named() {
         assert!(error_of(&text).contains(named), "{addition}: {}", error_of(&text));
     }
     assert!(error_of(&MINIMAL.replace("id = 1", "id = 0")).contains("starts at 1"));
+    let spool =
+        |limit| MINIMAL.replace("spool = ", &format!("spool_limit = \"{limit}\"\nspool = "));
+    assert!(error_of(&spool("much")).contains("spool_limit"));
+    let parsed = Config::parse(&spool("10GiB")).unwrap().store.spool_limit.unwrap();
+    assert_eq!(parsed.as_u64(), 10 << 30);
     assert!(error_of(&MINIMAL.replace("file://", "ftp://")).contains("[store] url"));
 }
 
