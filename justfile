@@ -76,6 +76,8 @@ fmt:
 test-tools:
     @sh .ci/need skopeo skopeo "a real docker client for the tests"
     @sh .ci/need docker-registry docker-registry "real registries for the tests, upstream and the cells'"
+    @command -v postgres >/dev/null || sh .ci/need pg_ctlcluster postgresql "a real database for the tests"
+    @sh .ci/seaweedfs >/dev/null
 
 # Bring the load generator and the upstream of the benchmark
 [private]

@@ -21,7 +21,7 @@ mod cache;
 mod database;
 mod http;
 mod secret;
-mod store;
+pub mod store;
 mod upstream;
 
 /// Everything an origin is told at start.

@@ -56,7 +56,7 @@ impl App {
     pub async fn new(config: &Config) -> Result<Arc<Self>> {
         let db = Db::open(&config.database).await.context("[database] url")?;
         db.migrate().await?;
-        let store = Store::open(&config.store.url)?;
+        let store = Store::open(&config.store)?;
         let metrics = Arc::new(Metrics::default());
         let upstreams = Upstreams::new(config, Arc::clone(&metrics))?;
         let blobs = Blobs::new(&config.store, db.clone(), store.clone(), Arc::clone(&metrics))

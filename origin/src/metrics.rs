@@ -152,6 +152,7 @@ impl Metrics {
     /// Counts a reading of the upstreams' configuration.
     pub fn reloaded(&self, outcome: &'static str) {
         self.upstream_reloads.get_or_create(&Outcome { outcome }).inc();
+    }
 
     /// Counts a fetch of a blob that ended.
     pub fn flight_ended(&self, outcome: &'static str) {

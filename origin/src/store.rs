@@ -3,21 +3,29 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::future::ready;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http::Method;
 use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
+use object_store::path::Path as ObjectPath;
+use object_store::signer::Signer;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _};
 use url::Url;
 
 use crate::body::{self, Piece, Pieces};
+use crate::config;
 
-pub use keys::Key;
+pub use keys::{Key, Name};
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod keys;
+mod open;
+mod upload;
 
 /// Why an object could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -39,22 +47,39 @@ pub struct Store {
     objects: Arc<dyn ObjectStore>,
     /// Set where objects are local files: a finished file is then renamed into place.
     local: Option<Arc<LocalFileSystem>>,
+    /// Set where clients are sent to the bucket itself.
+    redirect: Option<Redirect>,
+    part_size: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Redirect {
+    signer: Arc<dyn Signer>,
+    life: Duration,
+}
+
+/// An object that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// What its name says it is.
+    pub name: Name,
+    /// Bytes.
+    pub size: u64,
+    /// When it was written.
+    pub modified: SystemTime,
 }
 
 impl Store {
-    /// Opens the store a URL names; a missing folder is made.
+    /// Opens the store a configuration names; a missing folder is made.
     ///
     /// # Errors
-    /// The folder cannot be made, or the scheme is not offered.
-    pub fn open(url: &Url) -> anyhow::Result<Self> {
-        if url.scheme() == "memory" {
-            return Ok(Self { objects: Arc::new(InMemory::new()), local: None });
-        }
-        let path = url.to_file_path().ok().context("[store] url: not an absolute file: URL")?;
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("cannot make the store's folder {}", path.display()))?;
-        let local = Arc::new(LocalFileSystem::new_with_prefix(&path)?);
-        Ok(Self { objects: Arc::clone(&local) as Arc<dyn ObjectStore>, local: Some(local) })
+    /// The folder cannot be made, or the URL or an option is not understood.
+    pub fn open(config: &config::Store) -> anyhow::Result<Self> {
+        let open::Opened { objects, local, signer } = open::open(config)?;
+        let life = config.redirect_life;
+        let redirect = signer.filter(|_| config.redirect).map(|signer| Redirect { signer, life });
+        let part_size = usize::try_from(config.part_size)?;
+        Ok(Self { objects, local, redirect, part_size })
     }
 
     /// Stores small content whole.
@@ -77,20 +102,7 @@ impl Store {
                 return Ok(());
             }
         }
-        self.upload(key, file).await
-    }
-
-    async fn upload(&self, key: &Key<'_>, file: &Path) -> Result<(), StoreError> {
-        use tokio::io::AsyncWriteExt as _;
-        let mut reader = tokio::fs::File::open(file).await?;
-        let mut writer =
-            object_store::buffered::BufWriter::new(Arc::clone(&self.objects), key.path());
-        let copied = tokio::io::copy(&mut reader, &mut writer).await;
-        if let Err(error) = copied {
-            writer.abort().await?;
-            return Err(error.into());
-        }
-        Ok(writer.shutdown().await?)
+        upload::upload(&self.objects, &key.path(), file, self.part_size).await
     }
 
     /// Small content, whole.
@@ -136,6 +148,50 @@ impl Store {
             Err(StoreError::Missing(_)) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes an object; one that is not there stays so.
+    ///
+    /// # Errors
+    /// The store fails; then the object may be there or not.
+    pub async fn delete(&self, key: &Key<'_>) -> Result<(), StoreError> {
+        self.delete_path(&key.path()).await
+    }
+
+    /// Removes an object of a listing, whatever its name is.
+    ///
+    /// # Errors
+    /// The store fails; then the object may be there or not.
+    pub async fn delete_listed(&self, name: &Name) -> Result<(), StoreError> {
+        self.delete_path(&name.path()).await
+    }
+
+    async fn delete_path(&self, path: &ObjectPath) -> Result<(), StoreError> {
+        match self.objects.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// All objects, in no order; one that comes or goes meanwhile is listed or not.
+    #[must_use]
+    pub fn list(&self) -> BoxStream<'static, Result<Object, StoreError>> {
+        let listed = self.objects.list(None);
+        let object = |found: object_store::ObjectMeta| Object {
+            name: Name::read(found.location),
+            size: found.size,
+            modified: found.last_modified.into(),
+        };
+        listed.map_ok(object).map_err(StoreError::from).boxed()
+    }
+
+    /// A URL under which anybody may GET this object for a short while. `None`: not offered.
+    ///
+    /// # Errors
+    /// No credential to sign with.
+    pub async fn signed_url(&self, key: &Key<'_>) -> Result<Option<Url>, StoreError> {
+        let Some(Redirect { signer, life }) = &self.redirect else { return Ok(None) };
+        Ok(Some(signer.signed_url(Method::GET, &key.path(), *life).await?))
     }
 }
 

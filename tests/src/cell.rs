@@ -12,6 +12,15 @@ use tokio::task::JoinHandle;
 
 use crate::client::Login;
 
+/// Where a cell keeps what outlives it; by default in its own folder, which does not.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// The database's URL.
+    pub database: Option<String>,
+    /// The lines of `[store]`, without its spool.
+    pub store: Option<String>,
+}
+
 /// A running origin with a folder of its own.
 #[derive(Debug)]
 pub struct Cell {
@@ -37,12 +46,25 @@ impl Cell {
     /// # Errors
     /// It cannot be assembled.
     pub async fn with(upstream: &str, lines: &str) -> Result<Self> {
+        Self::at(&Places::default(), upstream, lines).await
+    }
+
+    /// Starts cell 1 on a database and a store that outlive it, with further lines of configuration,
+    /// which begin inside `[upstream]`.
+    ///
+    /// # Errors
+    /// It cannot be assembled.
+    pub async fn at(places: &Places, upstream: &str, lines: &str) -> Result<Self> {
         let folder = TempDir::new()?;
         let home = folder.path().display();
+        let own_database = format!("sqlite:{home}/origin.db");
+        let database = places.database.as_deref().unwrap_or(&own_database);
+        let own_store = format!("url = \"file://{home}/objects\"\n");
+        let store = places.store.as_deref().unwrap_or(&own_store);
         let text = format!(
             "[cell]\nid = 1\n[http]\nlisten = \"127.0.0.1:0\"\nexternal_url = \"http://edge.example\"\n\
-             [database]\nurl = \"sqlite:{home}/origin.db\"\n\
-             [store]\nurl = \"file://{home}/objects\"\nspool = \"{home}/spool\"\n\
+             [database]\nurl = \"{database}\"\n\
+             [store]\nspool = \"{home}/spool\"\n{store}\
              [auth]\nsigning_key = \"{home}/key.pem\"\n\
              [upstream]\nurl = \"{upstream}\"\nread_timeout = \"2s\"\n{lines}"
         );

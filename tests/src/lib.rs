@@ -7,6 +7,7 @@
 //! - [`production`]: the edge as `envoy/envoy.yaml` sets it up, with TLS on all sides.
 //! - [`ecds`]: filter configurations as Envoy loads them.
 //! - [`distribution`]: a real CNCF registry, an upstream's or a cell's.
+//! - [`postgres`], [`seaweed`]: a real database and a real S3, [`shared`] by the tests of a process.
 //! - [`fault`]: a registry that counts what it is asked and fails on demand.
 //! - [`image`]: images to put into them.
 //! - [`client`], [`skopeo`]: a client that shows every byte, and a real one.
@@ -24,6 +25,7 @@ pub mod fault;
 #[cfg(feature = "wasm-host")]
 pub mod host;
 pub mod image;
+pub mod postgres;
 pub mod process;
 pub mod production;
 pub mod program;
@@ -31,6 +33,8 @@ pub mod progress;
 #[cfg(feature = "wasm-host")]
 pub mod replay;
 pub mod rulesets;
+pub mod seaweed;
+pub mod shared;
 pub mod skopeo;
 pub mod stack;
 pub mod wait;

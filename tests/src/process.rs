@@ -6,6 +6,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{LazyLock, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -47,13 +49,13 @@ impl Process {
             }
             None => Command::new(program),
         };
-        let child = command
+        command
             .args(arguments)
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)
             .stdout(output)
-            .process_group(0)
-            .spawn()
+            .process_group(0);
+        let child = spawn_for_good(command)
             .with_context(|| format!("cannot start {}", program.display()))?;
         Ok(Self { name: name.to_owned(), child, log })
     }
@@ -176,6 +178,24 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Starts a program from a thread that lives as long as this process: to Linux a program's parent is
+/// the thread that started it, and a test's thread ends before what it shares with other tests.
+fn spawn_for_good(command: Command) -> std::io::Result<Child> {
+    type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
+    static STARTER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
+        let (orders, received) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, reply) in received {
+                let _ = reply.send(command.spawn());
+            }
+        });
+        orders
+    });
+    let (reply, started) = mpsc::channel();
+    STARTER.send((command, reply)).map_err(std::io::Error::other)?;
+    started.recv().map_err(std::io::Error::other)?
 }
 
 /// A port nobody listens on now, and which no other caller in this process gets.

@@ -1,59 +1,59 @@
-use futures_util::TryStreamExt as _;
-use oci::Digest;
+use tempfile::TempDir;
 
 use super::*;
 
-async fn read_range(store: &Store, key: &Key<'_>, range: std::ops::Range<u64>) -> Vec<u8> {
-    let pieces = store.stream(key, range).await.unwrap();
-    let parts: Vec<Bytes> = body::bytes_of(pieces).try_collect().await.unwrap();
-    parts.concat()
+/// The store that these lines of `[store]` name.
+fn open(lines: &str) -> anyhow::Result<Store> {
+    let store = format!("{lines}\nspool = \"/tmp/spool\"\npart_size = 5242880\n");
+    Store::open(&toml::from_str(&store)?)
 }
 
-/// What every store must do, whatever it is made of.
-async fn conforms(store: &Store) {
-    reports_what_is_missing(store).await;
-    gives_back_what_was_put(store).await;
+/// Why they name none.
+fn refused(lines: &str) -> String {
+    format!("{:#}", open(lines).unwrap_err())
 }
 
-async fn reports_what_is_missing(store: &Store) {
-    let digest = Digest::of(b"missing");
-    let key = Key::Blob(&digest);
-    assert!(!store.contains(&key).await.unwrap());
-    assert!(matches!(store.read(&key).await, Err(StoreError::Missing(_))));
-    assert!(matches!(store.stream(&key, 0..1).await, Err(StoreError::Missing(_))));
+mod folder {
+    use super::*;
+
+    async fn store() -> (TempDir, Store) {
+        let folder = TempDir::new().unwrap();
+        let url = Url::from_directory_path(folder.path().join("objects")).unwrap();
+        (folder, open(&format!("url = \"{url}\"")).unwrap())
+    }
+
+    crate::store_conformance!(store);
 }
 
-async fn gives_back_what_was_put(store: &Store) {
-    let bytes: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).collect();
-    let digest = Digest::of(&bytes);
-    let key = Key::Blob(&digest);
-    let spool = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(spool.path(), &bytes).unwrap();
-    store.promote(&key, spool.path()).await.unwrap();
-    assert!(store.contains(&key).await.unwrap());
-    assert_eq!(store.read(&key).await.unwrap(), bytes);
-    assert_eq!(read_range(store, &key, 0..bytes.len() as u64).await, bytes);
-    assert_eq!(read_range(store, &key, 7..300_000).await, bytes[7..300_000]);
+mod memory {
+    use super::*;
 
-    let manifest = Key::Manifest(&digest);
-    assert!(!store.contains(&manifest).await.unwrap(), "a blob is not a manifest");
-    store.put(&manifest, Bytes::from_static(b"{}")).await.unwrap();
-    assert_eq!(store.read(&manifest).await.unwrap(), "{}");
-}
+    async fn store() -> ((), Store) {
+        ((), open("url = \"memory:\"").unwrap())
+    }
 
-#[tokio::test]
-async fn a_folder_conforms() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = Url::from_directory_path(folder.path().join("objects")).unwrap();
-    conforms(&Store::open(&url).unwrap()).await;
-}
-
-#[tokio::test]
-async fn memory_conforms() {
-    conforms(&Store::open(&Url::parse("memory:").unwrap()).unwrap()).await;
+    crate::store_conformance!(store);
 }
 
 #[test]
-fn a_scheme_that_is_not_offered_is_an_error() {
-    assert!(Store::open(&Url::parse("https://x/").unwrap()).is_err());
+fn an_option_that_is_not_known_is_named_and_no_value_is_shown() {
+    for url in ["s3://bucket", "gs://bucket/a", "az://container"] {
+        let text = refused(&format!("url = \"{url}\"\noptions.colour = \"hunter2\""));
+        assert!(text.contains("[store.options] `colour`"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn a_bucket_with_keys_of_its_own_shows_none_of_them() {
+    for lines in [
+        "url = \"s3://bucket/a/b\"\noptions.region = \"x\"\noptions.access_key_id = \"id\"\n\
+         options.secret_access_key = \"hunter2\"",
+        "url = \"az://container/a\"\noptions.account_name = \"x\"\noptions.access_key = \"aHVudGVyMg==\"",
+        "url = \"abfs://container@account.dfs.core.windows.net/a\"\noptions.access_key = \"aHVudGVyMg==\"",
+    ] {
+        let store = open(lines).unwrap();
+        let shown = format!("{store:?}{:?}", toml::from_str::<toml::Table>(lines).map(|_| ()));
+        assert!(!shown.contains("hunter2") && !shown.contains("aHVudGVyMg"), "{shown}");
+    }
 }

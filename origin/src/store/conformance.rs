@@ -1,0 +1,214 @@
+//! What every store must do, whatever it is made of: one list of cases, run on each.
+
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a failing case panics")]
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::ObjectStoreExt as _;
+use oci::Digest;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::{Bytes, Key, Name, Store, StoreError, SystemTime, body, upload};
+
+/// Makes a test of every case, each with a store of its own: `store_conformance!(store)`, where
+/// `async fn store()` gives what keeps the store alive, and an empty [`Store`].
+#[macro_export]
+macro_rules! store_conformance {
+    ($store:path) => {
+        $crate::store_conformance! { $store:
+            what_is_missing_is_reported
+            small_content_comes_back
+            a_blob_of_one_byte_less_than_a_part_comes_back
+            a_blob_of_whole_parts_comes_back
+            a_blob_of_parts_and_a_rest_comes_back
+            an_empty_blob_comes_back
+            a_second_writer_changes_nothing
+            many_may_store_the_same_at_once
+            an_upload_that_fails_leaves_no_object
+            what_is_deleted_is_gone
+            a_listing_names_every_object
+        }
+    };
+    ($store:path: $($case:ident)*) => { $(
+        #[tokio::test]
+        async fn $case() {
+            let (_alive, store) = $store().await;
+            $crate::store::conformance::$case(&store).await;
+        }
+    )* };
+}
+
+/// Nothing is found where nothing was put.
+pub async fn what_is_missing_is_reported(store: &Store) {
+    let digest = Digest::of(b"missing");
+    for key in [Key::Blob(&digest), Key::Manifest(&digest)] {
+        assert!(!store.contains(&key).await.unwrap());
+        assert!(matches!(store.read(&key).await, Err(StoreError::Missing(_))));
+        assert!(matches!(store.stream(&key, 0..1).await, Err(StoreError::Missing(_))));
+    }
+}
+
+/// A manifest, put whole; a blob of the same digest is another object.
+pub async fn small_content_comes_back(store: &Store) {
+    let digest = Digest::of(b"{}");
+    store.put(&Key::Manifest(&digest), Bytes::from_static(b"{}")).await.unwrap();
+    assert_eq!(store.read(&Key::Manifest(&digest)).await.unwrap(), "{}");
+    assert!(!store.contains(&Key::Blob(&digest)).await.unwrap());
+}
+
+/// The longest blob that is sent in one request.
+pub async fn a_blob_of_one_byte_less_than_a_part_comes_back(store: &Store) {
+    blob_comes_back(store, store.part_size - 1).await;
+}
+
+/// No empty part follows the last.
+pub async fn a_blob_of_whole_parts_comes_back(store: &Store) {
+    blob_comes_back(store, 2 * store.part_size).await;
+}
+
+/// More parts than are under way at once.
+pub async fn a_blob_of_parts_and_a_rest_comes_back(store: &Store) {
+    blob_comes_back(store, 5 * store.part_size + 12_345).await;
+}
+
+/// Empty layers exist.
+pub async fn an_empty_blob_comes_back(store: &Store) {
+    let digest = promoted(store, b"").await;
+    assert!(store.contains(&Key::Blob(&digest)).await.unwrap());
+    assert_eq!(read(store, &Key::Blob(&digest), 0..0).await, b"");
+}
+
+/// What a digest names is the same whoever brings it.
+pub async fn a_second_writer_changes_nothing(store: &Store) {
+    let content = noise(2 * store.part_size);
+    for _ in 0..2 {
+        let digest = promoted(store, &content).await;
+        store.put(&Key::Manifest(&digest), Bytes::from_static(b"{}")).await.unwrap();
+        assert!(store.read(&Key::Blob(&digest)).await.unwrap() == content);
+        assert_eq!(store.read(&Key::Manifest(&digest)).await.unwrap(), "{}");
+    }
+}
+
+/// As origins do that do not know of each other.
+pub async fn many_may_store_the_same_at_once(store: &Store) {
+    let content = noise(store.part_size + 1);
+    let digest = Digest::of(&content);
+    join_all((0..6).map(|_| promoted(store, &content))).await;
+    let manifest = Key::Manifest(&digest);
+    let puts = (0..6).map(|_| store.put(&manifest, Bytes::from_static(b"{}")));
+    assert!(join_all(puts).await.into_iter().all(|put| put.is_ok()));
+    assert!(store.read(&Key::Blob(&digest)).await.unwrap() == content);
+    assert_eq!(store.read(&manifest).await.unwrap(), "{}");
+}
+
+/// The disk fails after two parts and a half are under way.
+pub async fn an_upload_that_fails_leaves_no_object(store: &Store) {
+    let digest = Digest::of(b"never whole");
+    let path = Key::Blob(&digest).path();
+    let mut file = BreakingOff { left: 2 * store.part_size + store.part_size / 2 };
+    let sent = upload::send(&store.objects, &path, &mut file, store.part_size).await;
+    assert!(matches!(sent, Err(StoreError::File(_))), "{sent:?}");
+    assert!(!store.contains(&Key::Blob(&digest)).await.unwrap());
+    assert!(listed(store).await.is_empty());
+}
+
+/// Deleting is for once and for all, and no error where another did it.
+pub async fn what_is_deleted_is_gone(store: &Store) {
+    let (kept, gone) = (promoted(store, b"kept").await, promoted(store, b"gone").await);
+    for _ in 0..2 {
+        store.delete(&Key::Blob(&gone)).await.unwrap();
+        assert!(!store.contains(&Key::Blob(&gone)).await.unwrap());
+    }
+    assert!(store.contains(&Key::Blob(&kept)).await.unwrap());
+}
+
+/// Size and age are known, and strangers are told apart and can be removed.
+pub async fn a_listing_names_every_object(store: &Store) {
+    let before = SystemTime::now();
+    let blobs = [promoted(store, b"a").await, promoted(store, b"bc").await];
+    let manifest = Digest::of(b"{}");
+    store.put(&Key::Manifest(&manifest), Bytes::from_static(b"{ }")).await.unwrap();
+    let stray = format!("blobs/sha256/zz/{}", manifest.hex());
+    store.objects.put(&stray.as_str().into(), Bytes::from_static(b"????").into()).await.unwrap();
+
+    let found = listed(store).await;
+    let [a, bc] = blobs.map(Name::Blob);
+    let sizes = [(a, 1), (bc, 2), (Name::Manifest(manifest), 3), (Name::Foreign(stray), 4)];
+    assert_eq!(found.len(), sizes.len(), "{found:?}");
+    for (name, size) in sizes {
+        let object = &found[&format!("{name:?}")];
+        assert_eq!((&object.name, object.size), (&name, size));
+        // Stores tell whole seconds, by clocks of their own.
+        let age = object.modified.duration_since(before).unwrap_or_else(|early| early.duration());
+        assert!(age.as_secs() < 60, "{name:?} is from {:?}", object.modified);
+        store.delete_listed(&object.name).await.unwrap();
+    }
+    assert!(listed(store).await.is_empty());
+}
+
+async fn blob_comes_back(store: &Store, size: usize) {
+    let content = noise(size);
+    let digest = promoted(store, &content).await;
+    let (key, end, part) = (Key::Blob(&digest), size as u64, store.part_size as u64);
+    assert!(store.contains(&key).await.unwrap());
+    for range in [0..end, 0..1, 7..end - 3, end - 1..end, part - 2..end.min(part + 2)] {
+        let bytes = read(store, &key, range.clone()).await;
+        let slice = range.start.try_into().unwrap()..range.end.try_into().unwrap();
+        assert!(bytes == content[slice], "{range:?} of {size}");
+    }
+}
+
+/// Stores content as a fetched blob is stored: from a file.
+async fn promoted(store: &Store, content: &[u8]) -> Digest {
+    let digest = Digest::of(content);
+    let spool = NamedTempFile::new().unwrap();
+    std::fs::write(spool.path(), content).unwrap();
+    store.promote(&Key::Blob(&digest), spool.path()).await.unwrap();
+    digest
+}
+
+async fn read(store: &Store, key: &Key<'_>, range: Range<u64>) -> Vec<u8> {
+    let pieces = store.stream(key, range).await.unwrap();
+    let parts: Vec<Bytes> = body::bytes_of(pieces).try_collect().await.unwrap();
+    parts.concat()
+}
+
+async fn listed(store: &Store) -> HashMap<String, super::Object> {
+    let objects: Vec<_> = store.list().map(Result::unwrap).collect().await;
+    objects.into_iter().map(|object| (format!("{:?}", object.name), object)).collect()
+}
+
+/// Bytes that repeat at no length a part or a page has.
+fn noise(size: usize) -> Vec<u8> {
+    let steps =
+        std::iter::successors(Some(1_u32), |x| Some(x.wrapping_mul(1_664_525).wrapping_add(1013)));
+    steps.map(|x| x.to_be_bytes()[0]).take(size).collect()
+}
+
+/// A file on a disk that fails.
+struct BreakingOff {
+    left: usize,
+}
+
+impl AsyncRead for BreakingOff {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left == 0 {
+            return Poll::Ready(Err(io::Error::other("the disk fails")));
+        }
+        let count = self.left.min(into.remaining()).min(1 << 16);
+        into.put_slice(&[0; 1 << 16][..count]);
+        self.left -= count;
+        Poll::Ready(Ok(()))
+    }
+}
