@@ -78,6 +78,12 @@ impl App {
             },
         }))
     }
+
+    /// What its parts count.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
 }
 
 /// Serves until `shutdown`, then lets requests under way end.

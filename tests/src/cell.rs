@@ -1,9 +1,12 @@
 //! One origin inside the test's own process: quick to start, and its upstream is the test's choice.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 use origin::config::Config;
 use origin::db::Db;
 use origin::db::groups::{Role, Visibility};
+use origin::metrics::Metrics;
 use origin::{App, admin, reload};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -26,6 +29,7 @@ pub struct Places {
 pub struct Cell {
     url: String,
     config: Config,
+    metrics: Arc<Metrics>,
     db: Db,
     folder: TempDir,
     stop: Option<oneshot::Sender<()>>,
@@ -73,6 +77,7 @@ impl Cell {
         let config = Config::load(&file)?;
         let app = App::new(&config).await?;
         reload::start(&app, &file, &config)?;
+        let metrics = Arc::clone(app.metrics());
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -81,7 +86,7 @@ impl Cell {
         };
         let server = tokio::spawn(origin::serve(app, listener, shutdown));
         let db = admin::open(&config).await?;
-        Ok(Self { url, config, db, folder, stop: Some(stop), server })
+        Ok(Self { url, config, metrics, db, folder, stop: Some(stop), server })
     }
 
     /// Its root URL.
