@@ -18,10 +18,12 @@ use crate::image::{Image, Manifest};
 
 use auth::challenge;
 use blob::blob;
-use manifest::manifest;
+use catalog::{referrers, tags};
+use manifest::{Asked, manifest};
 
 mod auth;
 mod blob;
+mod catalog;
 mod manifest;
 
 /// The token its token endpoint gives out.
@@ -47,6 +49,14 @@ pub struct Faults {
     pub without_length: bool,
     /// HEAD answers lack `Docker-Content-Digest`.
     pub without_digest: bool,
+    /// Manifests come without a `Content-Type`.
+    pub without_type: bool,
+    /// Manifests and lists, and the HEADs of manifests, wait for [`FaultRegistry::release`].
+    pub hold_manifests: bool,
+    /// Lists of tags come whole, whatever part was asked for.
+    pub without_pages: bool,
+    /// There is no API for referrers.
+    pub without_referrers: bool,
     /// What is asked of those who come without.
     pub asks_for: Option<Login>,
     /// Blobs are redirected here, the path kept.
@@ -73,11 +83,15 @@ pub struct Seen {
     pub path: String,
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The `Accept` header.
+    pub accept: Option<String>,
 }
 
 #[derive(Debug, Default)]
 struct Shelf {
     manifests: HashMap<String, Manifest>,
+    /// What a tag is for those who take only that.
+    narrow: HashMap<String, Manifest>,
     blobs: HashMap<String, Bytes>,
     seen: Vec<Seen>,
     faults: Faults,
@@ -192,20 +206,40 @@ async fn answer(State(context): State<Context>, request: Request) -> Response {
     };
     match endpoint::split(rest) {
         Some((_, Ok(Endpoint::Manifest(reference)))) => {
-            manifest(&context, rest, &reference, &faults, method == Method::HEAD)
+            hold(&context, &faults).await;
+            let accept = request.headers().get("accept").and_then(|value| value.to_str().ok());
+            let asked = Asked { path: rest, accept, head: method == Method::HEAD };
+            manifest(&context, &asked, &reference, &faults)
+        }
+        Some((repository, Ok(Endpoint::Tags))) => {
+            hold(&context, &faults).await;
+            tags(&context, repository, request.uri().query().unwrap_or_default(), &faults)
+        }
+        Some((repository, Ok(Endpoint::Referrers(subject)))) if !faults.without_referrers => {
+            hold(&context, &faults).await;
+            referrers(&context, repository, &subject)
         }
         Some((_, Ok(Endpoint::Blob(_)))) => blob(&context, rest, &faults),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
+async fn hold(context: &Context, faults: &Faults) {
+    if faults.hold_manifests {
+        let mut released = context.released.clone();
+        released.mark_unchanged();
+        let _ = released.changed().await;
+    }
+}
+
 fn note(context: &Context, method: &Method, path: &str, headers: &HeaderMap) -> Faults {
-    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut shelf = lock(&context.shelf);
     shelf.seen.push(Seen {
         method: method.to_string(),
         path: path.to_owned(),
-        authorization: authorization.map(str::to_owned),
+        authorization: text("authorization"),
+        accept: text("accept"),
     });
     shelf.faults.clone()
 }

@@ -13,6 +13,10 @@ use oci::Digest;
 mod access;
 #[path = "origin/blobs.rs"]
 mod blobs;
+#[path = "origin/catalog.rs"]
+mod catalog;
+#[path = "origin/conformance.rs"]
+mod conformance;
 #[path = "origin/manifests.rs"]
 mod manifests;
 #[path = "origin/tokens.rs"]

@@ -111,3 +111,74 @@ impl Checks {
 pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::groups::Visibility;
+    use crate::db::manifests::StoredManifest;
+    use crate::db::tests::database;
+
+    /// A tag that was checked at the beginning of time, for a client of single images.
+    async fn old_tag(db: &Db) -> (Place, Vec<TaggedManifest>) {
+        let group = db.create_group("acme", Visibility::Private).await.unwrap();
+        let place = (group, "library/app".parse().unwrap(), "latest".parse().unwrap());
+        let (digest, media_type) = (Digest::of(b"x"), "a/b".to_owned());
+        let manifest = StoredManifest { digest, size: 1, media_type };
+        db.commit_manifest(group, &place.1, &manifest).await.unwrap();
+        let (image, tag, digest) = (&place.1, &place.2, &manifest.digest);
+        let media_type = manifest.media_type.as_str();
+        let check = TagCheck { group, image, tag, digest, media_type, general: false, at: 1 };
+        db.point_tag(check).await.unwrap();
+        let rows = rows(db, &place).await;
+        (place, rows)
+    }
+
+    async fn rows(db: &Db, place: &Place) -> Vec<TaggedManifest> {
+        db.tagged_manifests(place.0, &place.1, &place.2).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_check_counts_at_once_and_reaches_its_row_later() {
+        let (_folder, db) = database().await;
+        let (place, mut known) = old_tag(&db).await;
+        let checks = Checks::new(db.clone());
+        let before = now_millis();
+        checks.confirm(place.clone(), &known[0], false);
+        checks.apply(&place, &mut known);
+        assert!(known[0].checked_at >= before);
+        while rows(&db, &place).await[0].checked_at < before {
+            tokio::task::yield_now().await;
+        }
+        assert!(!rows(&db, &place).await[0].general);
+    }
+
+    #[tokio::test]
+    async fn a_row_is_written_again_only_for_news() {
+        let (_folder, db) = database().await;
+        let (place, mut known) = old_tag(&db).await;
+        let checks = Checks::new(db.clone());
+        known[0].checked_at = now_millis();
+        checks.confirm(place.clone(), &known[0], false);
+        assert_eq!(checks.writers.available_permits(), WRITERS, "it lags by less than a minute");
+        checks.confirm(place.clone(), &known[0], true);
+        assert_eq!(checks.writers.available_permits(), WRITERS - 1);
+        while !rows(&db, &place).await[0].general {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_tags_of_a_head_wait_for_their_digest() {
+        let (_folder, db) = database().await;
+        let (place, known) = old_tag(&db).await;
+        let (checks, digest) = (Checks::new(db), &known[0].manifest.digest);
+        for general in [false, true] {
+            checks.promise(place.clone(), digest.clone(), general);
+        }
+        let (group, image, tag) = place;
+        assert!(checks.redeem(GroupId(group.0 + 1), &image, digest).is_empty());
+        assert_eq!(checks.redeem(group, &image, digest), [(tag, true)]);
+        assert!(checks.redeem(group, &image, digest).is_empty());
+    }
+}
