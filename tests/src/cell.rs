@@ -117,6 +117,12 @@ impl Cell {
         self.folder.path().join("objects")
     }
 
+    /// Where blobs grow until they are complete.
+    #[must_use]
+    pub fn spool(&self) -> std::path::PathBuf {
+        self.folder.path().join("spool")
+    }
+
     /// Its database.
     #[must_use]
     pub fn db(&self) -> &Db {

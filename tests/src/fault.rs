@@ -1,7 +1,8 @@
 //! A registry that counts what it is asked and fails on demand: state and faults, no script.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use axum::Router;
@@ -21,6 +22,8 @@ use blob::blob;
 use catalog::{referrers, tags};
 use manifest::{Asked, manifest};
 
+pub use blob::{Break, RangeLie};
+
 mod auth;
 mod blob;
 mod catalog;
@@ -39,10 +42,22 @@ pub struct Faults {
     pub status: Option<u16>,
     /// Every HEAD gets this status.
     pub head_status: Option<u16>,
-    /// A blob's connection breaks after this many bytes.
+    /// A blob's connection breaks here, however often it is asked for.
     pub cut_blobs_at: Option<usize>,
-    /// Blobs stop after this many bytes until [`FaultRegistry::release`].
+    /// Blobs stop here until [`FaultRegistry::release`].
     pub hold_blobs_at: Option<usize>,
+    /// How the next GETs of a blob break, one after the other, by its digest.
+    pub breaks: HashMap<String, VecDeque<Break>>,
+    /// Blobs come whole, whatever range is asked for.
+    pub refuse_ranges: bool,
+    /// What is wrong with the answer to a range of a blob.
+    pub range_lie: Option<RangeLie>,
+    /// Every GET of a range gets this status.
+    pub range_status: Option<u16>,
+    /// Blobs come in pieces of this size, with a pause after each.
+    pub drip: Option<(usize, Duration)>,
+    /// Blobs are said to be compressed.
+    pub encoded: bool,
     /// The last byte of every blob and manifest is another.
     pub corrupt: bool,
     /// Blobs come without a `Content-Length`.
@@ -85,6 +100,8 @@ pub struct Seen {
     pub authorization: Option<String>,
     /// The `Accept` header.
     pub accept: Option<String>,
+    /// The `Range` header.
+    pub range: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -175,6 +192,13 @@ impl FaultRegistry {
         seen.iter().filter(|seen| seen.method == method && seen.path.ends_with(end)).count()
     }
 
+    /// The `Range` headers of the GETs of a path that ends like this, in order.
+    #[must_use]
+    pub fn ranges(&self, end: &str) -> Vec<Option<String>> {
+        let gets = self.seen().into_iter().filter(|seen| seen.method == "GET");
+        gets.filter(|seen| seen.path.ends_with(end)).map(|seen| seen.range).collect()
+    }
+
     /// Stops listening, as a registry that is down.
     pub fn stop(&self) {
         self.server.abort();
@@ -197,7 +221,8 @@ async fn answer(State(context): State<Context>, request: Request) -> Response {
         return challenge;
     }
     let head = (method == Method::HEAD).then_some(faults.head_status).flatten();
-    if let Some(status) = head.or(faults.status) {
+    let range = faults.range_status.filter(|_| request.headers().contains_key("range"));
+    if let Some(status) = head.or(range).or(faults.status) {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
         return (status, [("retry-after", "7")]).into_response();
     }
@@ -219,7 +244,9 @@ async fn answer(State(context): State<Context>, request: Request) -> Response {
             hold(&context, &faults).await;
             referrers(&context, repository, &subject)
         }
-        Some((_, Ok(Endpoint::Blob(_)))) => blob(&context, rest, &faults),
+        Some((_, Ok(Endpoint::Blob(_)))) => {
+            blob(&context, rest, &faults, request.headers(), method == Method::HEAD).await
+        }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -233,13 +260,14 @@ async fn hold(context: &Context, faults: &Faults) {
 }
 
 fn note(context: &Context, method: &Method, path: &str, headers: &HeaderMap) -> Faults {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let text = |name| headers.get(name)?.to_str().ok().map(str::to_owned);
     let mut shelf = lock(&context.shelf);
     shelf.seen.push(Seen {
         method: method.to_string(),
         path: path.to_owned(),
         authorization: text("authorization"),
         accept: text("accept"),
+        range: text("range"),
     });
     shelf.faults.clone()
 }

@@ -17,6 +17,10 @@ mod blobs;
 mod catalog;
 #[path = "origin/conformance.rs"]
 mod conformance;
+#[path = "origin/flights.rs"]
+mod flights;
+#[path = "origin/full_disk.rs"]
+mod full_disk;
 #[path = "origin/manifests.rs"]
 mod manifests;
 #[path = "origin/tokens.rs"]

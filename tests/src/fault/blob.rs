@@ -1,16 +1,61 @@
 //! Its blobs.
 
+use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
+use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use oci::ByteRange;
+use tokio::sync::watch;
 
 use super::{Context, Faults, lock, spoil};
 
-pub(super) fn blob(context: &Context, path: &str, faults: &Faults) -> Response {
+/// How one GET of a blob goes wrong; positions are the blob's, wherever the answer begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Break {
+    /// The connection breaks here.
+    Cut(usize),
+    /// Nothing comes any more, the connection stays.
+    Stall(usize),
+    /// The answer ends here, cleanly: it comes without a `Content-Length`.
+    End(usize),
+    /// This status, after [`super::FaultRegistry::release`].
+    Refuse(u16),
+}
+
+/// What is wrong with the answer to a range.
+#[derive(Debug, Clone, Copy)]
+pub enum RangeLie {
+    /// It begins a byte later.
+    Shifted,
+    /// The whole is a byte longer.
+    OtherTotal,
+    /// More bytes come than are announced.
+    MoreBytes,
+}
+
+/// What happens to a body, one after the other.
+#[derive(Debug)]
+enum Step {
+    Send(Bytes),
+    Pause(Duration),
+    Hold,
+    Stall,
+    Cut,
+}
+
+pub(super) async fn blob(
+    context: &Context,
+    path: &str,
+    faults: &Faults,
+    asked: &HeaderMap,
+    head: bool,
+) -> Response {
     if let Some(elsewhere) = &faults.redirect_blobs_to {
         let location = format!("{elsewhere}/v2/{path}");
         return (StatusCode::TEMPORARY_REDIRECT, [("location", location)]).into_response();
@@ -18,39 +63,133 @@ pub(super) fn blob(context: &Context, path: &str, faults: &Faults) -> Response {
     let Some(found) = lock(&context.shelf).blobs.get(path).cloned() else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let length = found.len();
     let bytes = Bytes::from(spoil(found.to_vec(), faults));
-    let mut response = Response::new(blob_body(context, &bytes, faults));
-    if !faults.without_length {
-        response.headers_mut().insert("content-length", length.into());
+    let broken = if head { None } else { next_break(context, path, faults) };
+    if let Some(Break::Refuse(status)) = broken {
+        let _ = after_now(&context.released).changed().await;
+        return StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT).into_response();
+    }
+    answer(context, &bytes, faults, broken, range_of(asked, faults))
+}
+
+fn range_of(asked: &HeaderMap, faults: &Faults) -> Option<ByteRange> {
+    let range = asked.get("range")?.to_str().ok()?;
+    ByteRange::parse(range).filter(|_| !faults.refuse_ranges)
+}
+
+fn next_break(context: &Context, path: &str, faults: &Faults) -> Option<Break> {
+    let (_, digest) = path.rsplit_once('/')?;
+    let planned = lock(&context.shelf).faults.breaks.get_mut(digest).and_then(VecDeque::pop_front);
+    planned.or(faults.cut_blobs_at.map(Break::Cut))
+}
+
+fn answer(
+    context: &Context,
+    bytes: &Bytes,
+    faults: &Faults,
+    broken: Option<Break>,
+    range: Option<ByteRange>,
+) -> Response {
+    let total = bytes.len();
+    let positions = match range.map(|range| range.resolve(total as u64)) {
+        None => 0..total,
+        Some(Some(range)) => offset(*range.start())..offset(*range.end()) + 1,
+        Some(None) => return StatusCode::RANGE_NOT_SATISFIABLE.into_response(),
+    };
+    let lie = faults.range_lie.filter(|_| range.is_some());
+    let steps = match lie {
+        Some(RangeLie::MoreBytes) => {
+            let too_many = [&*bytes.slice(positions.clone()), b"more"].concat();
+            VecDeque::from([Step::Send(too_many.into())])
+        }
+        _ => steps(bytes, &positions, faults, broken),
+    };
+    let mut response = Response::new(body(steps, after_now(&context.released)));
+    let headers = response.headers_mut();
+    let open_ended =
+        matches!(broken, Some(Break::End(_))) || matches!(lie, Some(RangeLie::MoreBytes));
+    if !faults.without_length && !open_ended {
+        headers.insert("content-length", positions.len().into());
+    }
+    if faults.encoded {
+        headers.insert("content-encoding", axum::http::HeaderValue::from_static("gzip"));
+    }
+    if range.is_some() {
+        let told = content_range(&positions, total, lie);
+        headers.extend(told.parse().map(|told| (axum::http::header::CONTENT_RANGE, told)));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     response
 }
 
+fn content_range(positions: &Range<usize>, total: usize, lie: Option<RangeLie>) -> String {
+    let (first, total) = match lie {
+        Some(RangeLie::Shifted) => (positions.start + 1, total),
+        Some(RangeLie::OtherTotal) => (positions.start, total + 1),
+        _ => (positions.start, total),
+    };
+    format!("bytes {first}-{}/{total}", positions.end - 1)
+}
+
 /// Two parts with a fault between them, if there is one.
-fn blob_body(context: &Context, bytes: &Bytes, faults: &Faults) -> Body {
-    let middle = faults.cut_blobs_at.or(faults.hold_blobs_at).unwrap_or(bytes.len());
-    let first = bytes.slice(..middle.min(bytes.len()));
-    let rest = bytes.slice(first.len()..);
-    let cut = faults.cut_blobs_at.is_some();
-    let held = faults.hold_blobs_at.is_some();
-    let mut released = context.released.clone();
-    released.mark_unchanged();
-    let parts = stream::unfold(0, move |step| {
-        let (first, rest, mut released) = (first.clone(), rest.clone(), released.clone());
-        async move {
-            match step {
-                0 => Some((Ok(first), 1)),
-                1 if cut => Some((Err(io::Error::other("cut")), 2)),
-                1 => {
-                    if held {
-                        let _ = released.changed().await;
-                    }
-                    Some((Ok(rest), 2))
+fn steps(
+    bytes: &Bytes,
+    positions: &Range<usize>,
+    faults: &Faults,
+    broken: Option<Break>,
+) -> VecDeque<Step> {
+    let (at, fault) = match broken {
+        Some(Break::Cut(at)) => (Some(at), Some(Step::Cut)),
+        Some(Break::Stall(at)) => (Some(at), Some(Step::Stall)),
+        Some(Break::End(at)) => (Some(at), None),
+        Some(Break::Refuse(_)) | None => {
+            let hold = faults.hold_blobs_at.filter(|at| positions.contains(at));
+            (hold, hold.map(|_| Step::Hold))
+        }
+    };
+    let middle = at.unwrap_or(positions.end).clamp(positions.start, positions.end);
+    let goes_on = broken.is_none();
+    let mut steps = sent(bytes.slice(positions.start..middle), faults.drip);
+    steps.extend(fault);
+    if goes_on {
+        steps.extend(sent(bytes.slice(middle..positions.end), faults.drip));
+    }
+    steps
+}
+
+fn sent(bytes: Bytes, drip: Option<(usize, Duration)>) -> VecDeque<Step> {
+    let Some((size, pause)) = drip else { return VecDeque::from([Step::Send(bytes)]) };
+    let drops = bytes.chunks(size).map(Bytes::copy_from_slice);
+    drops.flat_map(|drop| [Step::Send(drop), Step::Pause(pause)]).collect()
+}
+
+fn body(steps: VecDeque<Step>, released: watch::Receiver<u64>) -> Body {
+    let start = (steps, released);
+    Body::from_stream(stream::unfold(start, |(mut steps, mut released)| async move {
+        loop {
+            match steps.pop_front()? {
+                Step::Send(bytes) => return Some((Ok(bytes), (steps, released))),
+                Step::Pause(pause) => tokio::time::sleep(pause).await,
+                Step::Hold => {
+                    let _ = released.changed().await;
                 }
-                _ => None,
+                Step::Stall => std::future::pending().await,
+                Step::Cut => {
+                    // What is not sent by now would be lost with the connection.
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    return Some((Err(io::Error::other("cut")), (VecDeque::new(), released)));
+                }
             }
         }
-    });
-    Body::from_stream(parts)
+    }))
+}
+
+fn after_now(released: &watch::Receiver<u64>) -> watch::Receiver<u64> {
+    let mut released = released.clone();
+    released.mark_unchanged();
+    released
+}
+
+fn offset(position: u64) -> usize {
+    usize::try_from(position).unwrap_or(usize::MAX)
 }

@@ -26,25 +26,6 @@ async fn cached_digests_and_blobs_never_touch_the_upstream() {
 }
 
 #[tokio::test]
-async fn fifty_clients_of_a_cold_blob_cost_one_upstream_get() {
-    let pull = Pull::start().await;
-    pull.upstream.fail(Faults { hold_blobs_at: Some(1000), ..Faults::default() });
-    let clients: Vec<_> = (0..50)
-        .map(|_| {
-            let (client, digest) = (pull.client(), pull.layer_digest());
-            tokio::spawn(async move { client.blob(&digest).await.unwrap() })
-        })
-        .collect();
-    eventually(async || pull.blob_gets() == 1).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    pull.upstream.release();
-    for client in clients {
-        assert!(client.await.unwrap().body == pull.layer());
-    }
-    assert_eq!(pull.blob_gets(), 1);
-}
-
-#[tokio::test]
 async fn headers_and_first_bytes_arrive_before_the_upstream_is_done() {
     let pull = Pull::start().await;
     pull.upstream.fail(Faults { hold_blobs_at: Some(1000), ..Faults::default() });

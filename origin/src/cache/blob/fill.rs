@@ -45,7 +45,7 @@ impl Outcome {
 /// Why spooling stopped early.
 enum Stop {
     Upstream(UpstreamError),
-    Full(Full),
+    Full(Box<Full>),
 }
 
 /// Bytes that are to be spooled.
@@ -92,7 +92,7 @@ impl Blobs {
         match fill(&takeoff, spool, &mut inflow).await {
             Ok(spool) => self.keep(takeoff, source, &spool).await,
             Err(Stop::Upstream(error)) => fail(takeoff, source, &error),
-            Err(Stop::Full(full)) => self.ground(takeoff, full, inflow),
+            Err(Stop::Full(full)) => self.ground(takeoff, *full, inflow),
         }
     }
 

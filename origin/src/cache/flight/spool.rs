@@ -106,16 +106,17 @@ impl Spool {
     pub(in crate::cache) async fn append(
         self,
         batch: Vec<Bytes>,
-    ) -> io::Result<Result<Self, Full>> {
+    ) -> io::Result<Result<Self, Box<Full>>> {
         body::blocking(move || Ok(self.write(batch))).await
     }
 
-    fn write(mut self, batch: Vec<Bytes>) -> Result<Self, Full> {
+    fn write(mut self, batch: Vec<Bytes>) -> Result<Self, Box<Full>> {
         let mut chunks = batch.into_iter();
         while let Some(chunk) = chunks.next() {
             if let Err(refusal) = self.put(&chunk) {
                 let rest = std::iter::once(chunk).chain(chunks).collect();
-                return Err(Full { refusal, hasher: self.hasher, received: self.received, rest });
+                let Self { hasher, received, .. } = self;
+                return Err(Box::new(Full { refusal, hasher, received, rest }));
             }
         }
         Ok(self)

@@ -1,0 +1,174 @@
+//! No room to spool: images still stream, uncached, and right to the last byte.
+
+use std::fs;
+
+use anyhow::Result;
+use e2e::cell::{Cell, Places};
+use e2e::client::{Login, Puller};
+use e2e::fault::{FaultRegistry, Faults};
+use e2e::image::{Image, noise};
+use e2e::process::{Process, free_port};
+use e2e::program;
+use oci::Digest;
+use origin::admin;
+use origin::config::Config;
+use origin::db::groups::{Role, Visibility};
+use reqwest::Method;
+use tempfile::TempDir;
+
+use super::{Pull, eventually};
+
+/// An origin of its own process, none of whose files may grow beyond 400 KiB: the write that
+/// crosses it fails as on a full disk, at a byte in the middle of a chunk.
+struct Cramped {
+    url: String,
+    acme: Login,
+    process: Process,
+    _folder: TempDir,
+}
+
+/// SIGXFSZ, ignored, becomes the write's error; a block is 512 bytes.
+const LIMITED: &str = r#"trap '' XFSZ; ulimit -f 800; exec "$0" serve --config "$1""#;
+
+impl Cramped {
+    async fn start(upstream: &str) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let home = folder.path().display();
+        let port = free_port()?;
+        let text = format!(
+            "[cell]\nid = 1\n[http]\nlisten = \"127.0.0.1:{port}\"\nexternal_url = \"http://edge.example\"\n\
+             [database]\nurl = \"sqlite:{home}/origin.db\"\n\
+             [store]\nurl = \"file://{home}/objects\"\nspool = \"{home}/spool\"\n\
+             [auth]\nsigning_key = \"{home}/key.pem\"\n[upstream]\nurl = \"{upstream}\"\n"
+        );
+        let file = folder.path().join("origin.toml");
+        fs::write(&file, &text)?;
+        let acme = member(&Config::parse(&text)?).await?;
+        let (shell, origin) = (program::system("sh")?, program::own("origin")?);
+        let (origin, file) = (origin.display().to_string(), file.display().to_string());
+        let arguments = ["-c", LIMITED, &origin, &file];
+        let mut process = Process::start("origin", &shell, &arguments, folder.path())?;
+        let url = format!("http://127.0.0.1:{port}");
+        process.ready(&format!("{url}/-/liveness")).await?;
+        Ok(Self { url, acme, process, _folder: folder })
+    }
+
+    fn client(&self) -> Puller {
+        Puller::new(&self.url, "acme", "app", Some(&self.acme)).unwrap()
+    }
+}
+
+async fn member(config: &Config) -> Result<Login> {
+    let db = admin::open(config).await?;
+    admin::create_group(&db, "acme", Visibility::Private).await?;
+    admin::create_user(&db, "alice").await?;
+    admin::add_member(&db, "acme", "alice", Role::Guest).await?;
+    let token = admin::create_token(config, &db, "alice", "test").await?;
+    Ok(Login { username: "alice".to_owned(), password: token.expose().to_owned() })
+}
+
+async fn registry(layers: &[Vec<u8>]) -> FaultRegistry {
+    let upstream = FaultRegistry::start().await.unwrap();
+    upstream.add("library/app", "latest", &Image::single(layers));
+    upstream
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_on_the_way_costs_the_copy_and_no_byte() {
+    let (large, small) = (noise(1, 3_000_000), noise(2, 100_000));
+    let upstream = registry(&[large.clone(), small.clone()]).await;
+    let cramped = Cramped::start(upstream.url()).await.unwrap();
+    let client = cramped.client();
+    let path = format!("blobs/{}", Digest::of(&large));
+    assert!(client.blob(&Digest::of(&large)).await.unwrap().body == large);
+    assert_eq!(upstream.count("GET", &path), 1, "one client goes on with the fetch that was begun");
+
+    upstream.fail(Faults { hold_blobs_at: Some(1000), ..Faults::default() });
+    let ranges =
+        [None, None, Some("bytes=100-2999999"), Some("bytes=200000-2000000"), Some("bytes=-5")];
+    let mut opened = Vec::new();
+    for range in ranges {
+        let headers: Vec<_> = range.map(|range| ("range", range)).into_iter().collect();
+        opened.push(client.open(Method::GET, &path, &headers).await.unwrap());
+    }
+    assert_eq!(upstream.count("GET", &path), 2);
+    upstream.fail(Faults::default());
+    upstream.release();
+    let wanted =
+        [0..3_000_000, 0..3_000_000, 100..3_000_000, 200_000..2_000_001, 2_999_995..3_000_000];
+    let bodies = opened.into_iter().map(|response| tokio::spawn(response.bytes()));
+    for (body, wanted) in bodies.collect::<Vec<_>>().into_iter().zip(wanted) {
+        assert!(body.await.unwrap().unwrap() == large[wanted.clone()], "{wanted:?}");
+    }
+    let head = client.ask(Method::HEAD, &path, &[]).await.unwrap();
+    assert_eq!(head.header("x-cache"), "MISS");
+
+    let path = format!("blobs/{}", Digest::of(&small));
+    assert!(client.blob(&Digest::of(&small)).await.unwrap().body == small);
+    eventually(async || {
+        let head = client.ask(Method::HEAD, &path, &[]).await.unwrap();
+        head.header("x-cache") == "HIT"
+    })
+    .await;
+    assert!(cramped.process.log().contains("cannot be spooled"), "an operator is told");
+}
+
+#[tokio::test]
+async fn a_wrong_blob_never_ends_cleanly_on_a_full_disk_either() {
+    let large = noise(1, 3_000_000);
+    let upstream = registry(&[large.clone()]).await;
+    let cramped = Cramped::start(upstream.url()).await.unwrap();
+    for without_length in [false, true] {
+        upstream.fail(Faults { corrupt: true, without_length, ..Faults::default() });
+        assert!(cramped.client().blob(&Digest::of(&large)).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn without_a_spool_folder_everything_streams_and_nothing_is_kept() {
+    let pull = Pull::start().await;
+    fs::remove_dir_all(pull.cell.spool()).unwrap();
+    for fetches in 1..=2 {
+        assert!(pull.client().blob(&pull.layer_digest()).await.unwrap().body == pull.layer());
+        assert_eq!(pull.blob_gets(), fetches);
+    }
+    let range = [("range", "bytes=1000-1999")];
+    let path = format!("blobs/{}", pull.layer_digest());
+    let part = pull.client().ask(Method::GET, &path, &range).await.unwrap();
+    assert!(part.status == 206 && part.body == pull.layer()[1000..2000]);
+    fs::create_dir(pull.cell.spool()).unwrap();
+    pull.client().blob(&pull.layer_digest()).await.unwrap();
+    eventually(async || {
+        let head = pull.client().ask(Method::HEAD, &path, &[]).await.unwrap();
+        head.header("x-cache") == "HIT"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_the_spool_waits_for_nobody() {
+    let (first, second) = (noise(1, 60_000), noise(2, 60_000));
+    let upstream = registry(&[first.clone(), second.clone()]).await;
+    let store = "url = \"memory:\"\nspool_limit = \"100kB\"\n".to_owned();
+    let places = Places { store: Some(store), ..Places::default() };
+    let cell = Cell::at(&places, upstream.url(), "").await.unwrap();
+    let acme = cell.member_of("acme").await.unwrap();
+    let client = Puller::new(cell.url(), "acme", "app", Some(&acme)).unwrap();
+    upstream.fail(Faults { hold_blobs_at: Some(1000), ..Faults::default() });
+    let path = format!("blobs/{}", Digest::of(&first));
+    let held = client.open(Method::GET, &path, &[]).await.unwrap();
+    upstream.fail(Faults::default());
+    let path = format!("blobs/{}", Digest::of(&second));
+    for fetches in 1..=2 {
+        assert!(client.blob(&Digest::of(&second)).await.unwrap().body == second);
+        assert_eq!(upstream.count("GET", &path), fetches);
+    }
+    upstream.release();
+    assert!(held.bytes().await.unwrap() == first);
+    eventually(async || {
+        assert!(client.blob(&Digest::of(&second)).await.unwrap().body == second);
+        let head = client.ask(Method::HEAD, &path, &[]).await.unwrap();
+        head.header("x-cache") == "HIT"
+    })
+    .await;
+}
