@@ -117,7 +117,7 @@ async fn a_head_is_answered_from_the_groups_own_fetch_and_from_no_other() {
 async fn a_client_that_reads_nothing_keeps_nobody_waiting() {
     let pull = Pull::start().await;
     let large = noise(7, 20_000_000);
-    pull.upstream.add("library/large", "latest", &Image::single(&[large.clone()]));
+    pull.upstream.add("library/large", "latest", &Image::single(std::slice::from_ref(&large)));
     let client = Puller::new(pull.cell.url(), "acme", "large", Some(&pull.acme)).unwrap();
     let path = format!("blobs/{}", Digest::of(&large));
     let idle = client.open(Method::GET, &path, &[]).await.unwrap();

@@ -116,7 +116,7 @@ async fn a_disk_that_fills_up_on_the_way_costs_the_copy_and_no_byte() {
 #[tokio::test]
 async fn a_wrong_blob_never_ends_cleanly_on_a_full_disk_either() {
     let large = noise(1, 3_000_000);
-    let upstream = registry(&[large.clone()]).await;
+    let upstream = registry(std::slice::from_ref(&large)).await;
     let cramped = Cramped::start(upstream.url()).await.unwrap();
     for without_length in [false, true] {
         upstream.fail(Faults { corrupt: true, without_length, ..Faults::default() });
