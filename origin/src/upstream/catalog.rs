@@ -13,6 +13,9 @@ use super::{Upstream, UpstreamError, Wish, collect, text};
 /// The longest answer that is taken, in bytes.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
+/// What CNCF distribution gives at most; it refuses to be asked for more.
+const MAX_TAGS: u32 = 1000;
+
 /// How many pages a list of referrers may have.
 const MAX_PAGES: usize = 100;
 
@@ -46,7 +49,8 @@ impl Upstream {
         image: &RepositoryName,
         page: &Page,
     ) -> Result<TagPage, UpstreamError> {
-        let (body, next) = self.list(image, &Endpoint::Tags, "application/json", page).await?;
+        let page = Page { n: page.n.map(|n| n.min(MAX_TAGS)), ..page.clone() };
+        let (body, next) = self.list(image, &Endpoint::Tags, "application/json", &page).await?;
         let tags = serde_json::from_slice::<Tags>(&body).ok();
         let tags = tags.ok_or(UpstreamError::Protocol("a list of tags that is none"))?;
         Ok(TagPage { tags: tags.tags.unwrap_or_default(), next })

@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use super::{Context, Faults, lock};
 use crate::image::Manifest;
 
+/// How many tags may be asked for at once.
+const MOST: u32 = 1000;
+
 /// Sorted and paged as the specification says.
 pub(super) fn tags(context: &Context, repository: &str, query: &str, faults: &Faults) -> Response {
-    let Ok(page) = Page::parse(query) else { return StatusCode::BAD_REQUEST.into_response() };
+    let page = Page::parse(query).ok().filter(|page| page.n.is_none_or(|n| n <= MOST));
+    let Some(page) = page else { return StatusCode::BAD_REQUEST.into_response() };
     let prefix = format!("{repository}/manifests/");
     let mut tags: Vec<_> = {
         let shelf = lock(&context.shelf);

@@ -80,6 +80,7 @@ async fn tags_are_listed_in_parts_whether_the_upstream_pages_or_not() {
         assert_eq!(tags(&list(&pull, "tags/list?n=2&last=b").await), ["c", "d"]);
         let rest = list(&pull, "tags/list?last=d&n=5").await;
         assert_eq!((tags(&rest), rest.header("link")), (vec!["e".into(), "latest".into()], ""));
+        assert_eq!(tags(&list(&pull, "tags/list?n=4000000000").await).len(), 6);
         let none = list(&pull, "tags/list?n=0").await;
         assert_eq!((tags(&none).len(), none.header("link")), (0, ""));
     }
