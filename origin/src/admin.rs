@@ -4,9 +4,11 @@
 use anyhow::{Context as _, Result};
 
 use crate::auth::{certificate, key, personal};
+use crate::check::{self, Options, Progress};
 use crate::config::{Config, Secret};
 use crate::db::groups::{Role, Visibility};
 use crate::db::{Db, DbError};
+use crate::store::Store;
 
 /// Opens the Cell's database, its schema brought up to date.
 ///
@@ -16,6 +18,22 @@ pub async fn open(config: &Config) -> Result<Db> {
     let db = Db::open(&config.database).await.context("[database] url")?;
     db.migrate().await?;
     Ok(db)
+}
+
+/// Checks what is stored, telling each defect on standard output; whether nothing stays wrong.
+///
+/// # Errors
+/// The database or the store fails.
+pub async fn check(config: &Config, repair: bool, quick: bool) -> Result<bool> {
+    let db = Db::open(&config.database).await.context("[database] url")?;
+    let store = Store::open(&config.store)?;
+    let options = Options { repair, quick, grace: config.store.orphan_grace };
+    let progress = Progress::new();
+    let checked = check::run(db, store, options, &progress).await;
+    progress.finish();
+    let summary = checked?;
+    println!("{summary}");
+    Ok(summary.is_clean())
 }
 
 /// Makes a group; one that is there stays as it is.

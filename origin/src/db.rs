@@ -1,5 +1,6 @@
 //! Rows: one SQL text for SQLite and PostgreSQL, one file per question asked of them.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::any::AnyPoolOptions;
@@ -8,10 +9,14 @@ use sqlx::{AnyPool, Executor as _};
 
 use crate::config;
 
+use reads::Reads;
+
+pub mod audit;
 pub mod blobs;
 pub mod groups;
 pub mod listings;
 pub mod manifests;
+mod reads;
 pub mod tags;
 pub mod tokens;
 
@@ -52,6 +57,7 @@ pub enum DbError {
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: AnyPool,
+    reads: Arc<Reads>,
 }
 
 impl Db {
@@ -76,7 +82,7 @@ impl Db {
             })
             .connect(&with_create_mode(url))
             .await?;
-        Ok(Self { pool })
+        Ok(Self { pool, reads: Arc::default() })
     }
 
     /// Brings the schema up to date; a schema newer than this program is refused.
@@ -85,6 +91,13 @@ impl Db {
     /// The database refuses, or knows a migration this program does not.
     pub async fn migrate(&self) -> Result<(), DbError> {
         Ok(MIGRATIONS.run(&self.pool).await?)
+    }
+
+    /// Does what no question asked of it does, on one connection.
+    #[cfg(test)]
+    pub(crate) async fn execute(&self, sql: String) {
+        let mut connection = self.pool.acquire().await.unwrap();
+        connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
     }
 
     /// Whether the database answers.

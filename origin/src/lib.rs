@@ -7,14 +7,18 @@ pub mod admin;
 pub mod auth;
 pub mod body;
 pub mod cache;
+pub mod check;
 pub mod config;
 pub mod db;
 pub mod error;
 pub mod http;
+pub mod inject;
 pub mod metrics;
 pub mod policy;
 pub mod reload;
 pub mod store;
+pub mod sweep;
+mod upkeep;
 pub mod upstream;
 
 use std::future::Future;
@@ -33,6 +37,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::upkeep::Upkeep;
 use crate::upstream::Upstreams;
 
 /// Everything a request may need.
@@ -44,6 +49,7 @@ pub struct App {
     blobs: Blobs,
     catalog: Catalog,
     upstreams: Upstreams,
+    upkeep: Upkeep,
     metrics: Arc<Metrics>,
     challenge: oci::Challenge,
 }
@@ -65,6 +71,7 @@ impl App {
         let realm = config.http.external_url.join("/jwt/auth")?;
         Ok(Arc::new(Self {
             auth: Authenticator::new(config, db.clone())?,
+            upkeep: Upkeep::new(config, db.clone(), store.clone()),
             manifests: Manifests::new(db.clone(), store, Arc::clone(&rules)),
             blobs,
             catalog: Catalog::new(db.clone(), rules),
@@ -101,6 +108,10 @@ pub async fn serve(
             warn!(%error, "TCP_NODELAY could not be set");
         }
     });
-    axum::serve(listener, http::router(app)).with_graceful_shutdown(shutdown).await?;
-    Ok(())
+    let upkeep = app.upkeep.clone();
+    let beside = upkeep.start();
+    let served = axum::serve(listener, http::router(app)).with_graceful_shutdown(shutdown).await;
+    drop(beside);
+    upkeep.finish().await;
+    Ok(served?)
 }

@@ -39,6 +39,17 @@ enum Command {
     Migrate,
     /// Say what is wrong with the configuration file and exit.
     CheckConfig,
+    /// Compare rows, objects and bytes with each other, and tell each defect in a line: its kind,
+    /// blob or manifest, digest. Exits with 0 where nothing is wrong or all is mended, 1 where
+    /// something stays wrong, 2 where it could not be found out. Origins may serve meanwhile.
+    Check {
+        /// Remove what is wrong, and what leads to it: the next pull fetches it again.
+        #[arg(long)]
+        repair: bool,
+        /// Compare lengths only, and read no bytes.
+        #[arg(long)]
+        quick: bool,
+    },
     /// Make a group, as `acme` or `acme/team`; one that is there stays as it is.
     CreateGroup {
         /// The group's full path.
@@ -85,42 +96,60 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = Cli::parse();
+    let failure = cli.command.failure();
+    match run(cli).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("origin: {error:#}");
-            ExitCode::FAILURE
+            failure
         }
     }
 }
 
-async fn run(cli: Cli) -> Result<()> {
+impl Command {
+    /// A check that found something differs from one that could not look.
+    fn failure(&self) -> ExitCode {
+        if matches!(self, Self::Check { .. }) { ExitCode::from(2) } else { ExitCode::FAILURE }
+    }
+}
+
+/// `false`: it was done, and something is wrong.
+async fn run(cli: Cli) -> Result<bool> {
     let config = Config::load(&cli.config)?;
+    if let Command::Check { repair, quick } = cli.command {
+        return admin::check(&config, repair, quick).await;
+    }
+    command(&config, cli).await.map(|()| true)
+}
+
+async fn command(config: &Config, cli: Cli) -> Result<()> {
     match cli.command {
-        Command::Serve { log_json } => serve(&config, &cli.config, log_json).await,
-        Command::Migrate => admin::open(&config).await.map(drop),
-        Command::CheckConfig => Ok(()),
+        Command::Serve { log_json } => serve(config, &cli.config, log_json).await,
+        Command::Migrate => admin::open(config).await.map(drop),
+        Command::CheckConfig | Command::Check { .. } => Ok(()),
         Command::CreateGroup { path, public } => {
             let visibility = if public { Visibility::Public } else { Visibility::Private };
-            admin::create_group(&admin::open(&config).await?, &path, visibility).await
+            admin::create_group(&admin::open(config).await?, &path, visibility).await
         }
         Command::SetVisibility { path, visibility } => {
-            admin::set_visibility(&admin::open(&config).await?, &path, visibility).await
+            admin::set_visibility(&admin::open(config).await?, &path, visibility).await
         }
         Command::CreateUser { username } => {
-            admin::create_user(&admin::open(&config).await?, &username).await
+            admin::create_user(&admin::open(config).await?, &username).await
         }
         Command::AddMember { group, username, role } => {
-            admin::add_member(&admin::open(&config).await?, &group, &username, role).await
+            admin::add_member(&admin::open(config).await?, &group, &username, role).await
         }
         Command::CreateToken { username, name } => {
-            let db = admin::open(&config).await?;
-            let token = admin::create_token(&config, &db, &username, &name).await?;
+            let db = admin::open(config).await?;
+            let token = admin::create_token(config, &db, &username, &name).await?;
             println!("{}", token.expose());
             Ok(())
         }
         Command::RegistryCertificate => {
-            print!("{}", admin::registry_certificate(&config)?);
+            print!("{}", admin::registry_certificate(config)?);
             Ok(())
         }
     }

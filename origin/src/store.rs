@@ -19,8 +19,10 @@ use url::Url;
 use crate::body::{self, Piece, Pieces};
 use crate::config;
 
-pub use keys::{Key, Name};
+pub use audit::Stored;
+pub use keys::{Class, Key, Name};
 
+mod audit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod keys;
@@ -33,6 +35,9 @@ pub enum StoreError {
     /// The object is not there; a row that says otherwise is wrong.
     #[error("the object {0} is missing")]
     Missing(String),
+    /// The object is there, but has another length than its row says.
+    #[error("the object {0} has another length than its row says")]
+    Spoilt(String),
     /// The store failed; whether the object is there is not known.
     #[error("the object store failed: {0}")]
     Failed(#[from] object_store::Error),
@@ -114,20 +119,25 @@ impl Store {
         Ok(found.bytes().await?)
     }
 
-    /// A stream of `range` of an object, as a half-open range of positions.
+    /// A stream of `range` of an object of this size, as a half-open range of positions.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], or the store fails.
+    /// [`StoreError::Missing`], [`StoreError::Spoilt`], or the store fails.
     pub async fn stream(
         &self,
         key: &Key<'_>,
+        size: u64,
         range: std::ops::Range<u64>,
     ) -> Result<Pieces, StoreError> {
         let options = GetOptions {
             range: (!range.is_empty()).then(|| GetRange::Bounded(range.clone())),
             ..GetOptions::default()
         };
-        let found = self.objects.get_opts(&key.path(), options).await.map_err(missing(key))?;
+        let found = match self.objects.get_opts(&key.path(), options).await {
+            Ok(found) if found.meta.size == size => found,
+            Ok(_) => return Err(StoreError::Spoilt(key.path().to_string())),
+            Err(error) => return Err(self.why(key, size, error).await),
+        };
         match found.payload {
             GetResultPayload::File(file, _) => {
                 Ok(stream::once(ready(Ok(Piece::File(Arc::new(file), range)))).boxed())

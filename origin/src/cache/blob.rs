@@ -114,11 +114,13 @@ impl Blobs {
         range: Option<ByteRange>,
     ) -> Result<OpenBlob, Error> {
         let boarder = Boarder { group: request.group, image: request.image.name().to_string() };
+        let mut status = CacheStatus::Hit;
         for _ in 0..ATTEMPTS {
-            if let Some(open) = self.open_stored(request, range).await? {
+            if let Some(open) = self.open_stored(request, range, status).await? {
                 return Ok(open);
             }
-            let (flight, status) = self.board(request, &boarder).await?;
+            let (flight, boarded) = self.board(request, &boarder).await?;
+            status = boarded;
             match flight.departure().await {
                 Ok(Departure::Streaming { length }) => {
                     let (range, bytes) = positions(range, length)?;
@@ -141,7 +143,8 @@ impl Blobs {
             Boarding::Joined(flight) => Ok((flight, CacheStatus::Coalesced)),
             Boarding::Foreign(flight) => {
                 self.join_foreign(request, &flight).await?;
-                Ok((flight, CacheStatus::Coalesced))
+                // As if nobody had begun: what others do is not this group's to know.
+                Ok((flight, CacheStatus::Miss))
             }
             Boarding::Lead(takeoff) => {
                 let flight = Arc::clone(&takeoff.flight);
@@ -180,19 +183,20 @@ impl Blobs {
         &self,
         request: BlobRequest<'_>,
         range: Option<ByteRange>,
+        status: CacheStatus,
     ) -> Result<Option<OpenBlob>, Error> {
         let Some(size) = self.db.linked_blob(request.group, request.digest).await? else {
             return Ok(None);
         };
         let range = resolve(range, size)?;
         let bytes = range.as_ref().map_or(0..size, |range| *range.start()..range.end() + 1);
-        match self.store.stream(&Key::Blob(request.digest), bytes).await {
+        match self.store.stream(&Key::Blob(request.digest), size, bytes).await {
             Ok(body) => {
-                let status = CacheStatus::Hit;
+                self.db.note_blob_read(request.group, request.digest);
                 Ok(Some(OpenBlob { length: Some(size), range, body, status }))
             }
-            Err(StoreError::Missing(object)) => {
-                warn!(object, "a row without its object; it is fetched again");
+            Err(error @ (StoreError::Missing(_) | StoreError::Spoilt(_))) => {
+                warn!(%error, "a row without its object; it is fetched again");
                 Ok(None)
             }
             Err(error) => Err(error.into()),
@@ -213,8 +217,9 @@ impl Blobs {
     }
 
     async fn is_stored(&self, digest: &Digest) -> Result<bool, Error> {
-        let row = self.db.stored_blob(digest).await?.is_some();
-        Ok(row && self.store.contains(&Key::Blob(digest)).await?)
+        let Some(size) = self.db.stored_blob(digest).await? else { return Ok(false) };
+        let object = self.store.stat(&Key::Blob(digest)).await?;
+        Ok(object.is_some_and(|object| object.size == size))
     }
 
     async fn link_if_stored(&self, group: GroupId, digest: &Digest) -> Result<(), Error> {

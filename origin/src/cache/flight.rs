@@ -6,7 +6,7 @@
 //! the spool cannot grow on, the flight is *grounded* and each reader goes on alone from there.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use oci::{Digest, Hasher};
@@ -14,23 +14,22 @@ use oci::{Digest, Hasher};
 use crate::db::groups::GroupId;
 use crate::upstream::UpstreamError;
 
+use folder::SpoolFolder;
 use room::Room;
 use view::Phase;
 
 pub(super) use spool::{Full, Refusal, Spool};
 pub(super) use view::{Boarder, Departure, Flight, Grounding, Incoming, Next};
 
+mod folder;
 mod room;
 mod spool;
 mod view;
 
-/// What the name of a spool file begins with: only such files are ours to remove.
-const SPOOL_PREFIX: &str = ".fetch-";
-
 /// The fetches under way.
 #[derive(Debug)]
 pub(super) struct Flights {
-    folder: PathBuf,
+    folder: SpoolFolder,
     room: Arc<Room>,
     flying: Mutex<HashMap<Digest, Arc<Flight>>>,
 }
@@ -59,15 +58,8 @@ impl Flights {
         limit: Option<u64>,
         spooled: prometheus_client::metrics::gauge::Gauge,
     ) -> std::io::Result<Arc<Self>> {
-        std::fs::create_dir_all(folder)?;
-        for found in std::fs::read_dir(folder)? {
-            let found = found?;
-            if found.file_name().as_encoded_bytes().starts_with(SPOOL_PREFIX.as_bytes()) {
-                std::fs::remove_file(found.path())?;
-            }
-        }
         let room = Room::new(limit, spooled);
-        Ok(Arc::new(Self { folder: folder.to_owned(), room, flying: Mutex::default() }))
+        Ok(Arc::new(Self { folder: SpoolFolder::inside(folder)?, room, flying: Mutex::default() }))
     }
 
     /// Joins the fetch of this digest or becomes its leader, in one decision.
@@ -99,7 +91,7 @@ impl Takeoff {
         if !room.cover(length.unwrap_or(0)) {
             return Err(Refusal::Limit);
         }
-        let folder = self.flights.folder.clone();
+        let folder = self.flights.folder.path().to_owned();
         let spool = Spool::create(folder, room, self.digest.algorithm()).await?;
         self.flight.grows_in(&spool);
         Ok(spool)

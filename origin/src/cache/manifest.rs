@@ -136,6 +136,7 @@ impl Manifests {
                 Err(error) => return Err(error.into()),
             },
         };
+        self.db.note_manifest_read(request.group, request.image.name(), &digest);
         Ok(Some(OpenManifest { digest, media_type, size, bytes, status: CacheStatus::Hit }))
     }
 }

@@ -18,6 +18,9 @@ pub struct Cache {
     pub recheck_interval: Duration,
     /// Tags that never move: once cached, they are not checked again.
     pub immutable_tags: TagPatterns,
+    /// How often it is written when links were last read; missing: every minute.
+    #[serde(with = "humantime_serde")]
+    pub read_times_interval: Option<Duration>,
 }
 
 impl Cache {
@@ -25,6 +28,20 @@ impl Cache {
     #[must_use]
     pub fn when_absent(&self) -> WhenRefused {
         self.when_absent.unwrap_or(self.when_refused)
+    }
+
+    /// How often it is written when links were last read.
+    #[must_use]
+    pub fn read_times_interval(&self) -> Duration {
+        self.read_times_interval.unwrap_or(Duration::from_secs(60))
+    }
+
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.read_times_interval() >= Duration::from_millis(100),
+            "[cache] read_times_interval: at least 100ms"
+        );
+        Ok(())
     }
 }
 

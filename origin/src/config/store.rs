@@ -34,6 +34,12 @@ pub struct Store {
     /// How long the URL they get is good.
     #[serde(default = "default_redirect_life", with = "humantime_serde")]
     pub redirect_life: Duration,
+    /// How often objects without a row are removed; zero: never.
+    #[serde(default = "hour", with = "humantime_serde")]
+    pub sweep_interval: Duration,
+    /// How old they are by then; longer than any fill takes to write the row to its object.
+    #[serde(default = "hour", with = "humantime_serde")]
+    pub orphan_grace: Duration,
 }
 
 /// A value of `[store.options]`; it may be a key, so it never shows.
@@ -107,6 +113,10 @@ impl Store {
 
 fn default_part_size() -> u64 {
     8 << 20
+}
+
+fn hour() -> Duration {
+    Duration::from_secs(60 * 60)
 }
 
 fn default_redirect_life() -> Duration {

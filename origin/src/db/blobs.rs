@@ -4,6 +4,7 @@ use oci::Digest;
 
 use super::groups::GroupId;
 use super::{Db, DbError, corrupt, now_millis};
+use crate::inject::{self, Point};
 
 impl Db {
     /// The size of a blob this group may see. `None`: not stored, or not linked.
@@ -51,13 +52,14 @@ impl Db {
         let mut transaction = self.pool.begin().await?;
         sqlx::query(
             "INSERT INTO blobs (digest, size, created_at) VALUES ($1, $2, $3)
-             ON CONFLICT (digest) DO NOTHING",
+             ON CONFLICT (digest) DO UPDATE SET size = excluded.size",
         )
         .bind(digest.to_string())
         .bind(i64::try_from(size).map_err(|error| corrupt("blobs", &error))?)
         .bind(now_millis())
         .execute(&mut *transaction)
         .await?;
+        inject::at(Point::BlobRowWritten);
         for group in groups {
             sqlx::query(
                 "INSERT INTO blob_links (group_id, digest, created_at, read_at)
@@ -69,6 +71,7 @@ impl Db {
             .execute(&mut *transaction)
             .await?;
         }
+        inject::at(Point::BlobLinked);
         Ok(transaction.commit().await?)
     }
 }

@@ -9,7 +9,7 @@ pub use rights::{Role, Visibility};
 mod rights;
 
 /// A group's key in this Cell's database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupId(pub i64);
 
 /// A user's key in this Cell's database.

@@ -5,6 +5,7 @@ use oci::{Digest, RepositoryName};
 use super::blobs::size_of;
 use super::groups::GroupId;
 use super::{Db, DbError, corrupt, now_millis};
+use crate::inject::{self, Point};
 
 /// A manifest a group may see; its bytes are in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +63,7 @@ impl Db {
         let mut transaction = self.pool.begin().await?;
         sqlx::query(
             "INSERT INTO manifests (digest, size, created_at) VALUES ($1, $2, $3)
-             ON CONFLICT (digest) DO NOTHING",
+             ON CONFLICT (digest) DO UPDATE SET size = excluded.size",
         )
         .bind(&digest)
         .bind(i64::try_from(manifest.size).map_err(|error| corrupt("manifests", &error))?)
@@ -81,6 +82,7 @@ impl Db {
         .bind(now)
         .execute(&mut *transaction)
         .await?;
+        inject::at(Point::ManifestLinked);
         Ok(transaction.commit().await?)
     }
 }

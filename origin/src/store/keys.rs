@@ -25,6 +25,38 @@ impl Key<'_> {
     }
 }
 
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A blob.
+    Blob,
+    /// A manifest.
+    Manifest,
+}
+
+impl Class {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Blob, Self::Manifest];
+
+    /// Its name for a reader.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Blob => "blob",
+            Self::Manifest => "manifest",
+        }
+    }
+
+    /// The object of this class with this digest.
+    #[must_use]
+    pub fn key(self, digest: &Digest) -> Key<'_> {
+        match self {
+            Self::Blob => Key::Blob(digest),
+            Self::Manifest => Key::Manifest(digest),
+        }
+    }
+}
+
 /// The name of an object that was found, which need not be one this program gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name {

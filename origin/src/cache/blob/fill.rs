@@ -9,6 +9,7 @@ use super::download::Source;
 use crate::cache::flight::{Full, Grounding, Incoming, Spool, Takeoff};
 use crate::db::groups::GroupId;
 use crate::error::Error;
+use crate::inject::{self, Point};
 use crate::store::Key;
 use crate::upstream::UpstreamError;
 
@@ -75,10 +76,12 @@ impl Blobs {
             Ok(false) => {}
             Err(error) => return fail(takeoff, source, &error),
         }
+        inject::at(Point::BlobTakenOff);
         let download = match source.download(0, None).await {
             Ok(download) => download,
             Err(error) => return fail(takeoff, source, &error),
         };
+        inject::at(Point::BlobAnswered);
         let length = download.length();
         let mut inflow = Inflow { length, incoming: download.into_stream(), ahead: Vec::new() };
         let spool = match takeoff.spool(length).await {
@@ -113,6 +116,7 @@ impl Blobs {
             let error = UpstreamError::Protocol("a blob that is not its digest");
             return fail(takeoff, source, &error);
         }
+        inject::at(Point::BlobChecked);
         takeoff.complete(spool.received());
         if let Err(error) = self.commit(&takeoff, spool).await {
             warn!(digest = %source.digest, %error, "a blob was sent but could not be stored");
@@ -126,7 +130,9 @@ impl Blobs {
     async fn commit(&self, takeoff: &Takeoff, spool: &Spool) -> Result<(), Error> {
         let digest = takeoff.digest();
         self.store.promote(&Key::Blob(digest), spool.path()).await?;
+        inject::at(Point::BlobStored);
         self.db.commit_blob(digest, spool.received(), &takeoff.passengers()).await?;
+        inject::at(Point::BlobCommitted);
         Ok(())
     }
 
@@ -169,6 +175,7 @@ async fn append(
     let appended = spool.append(batch).await.map_err(UpstreamError::from);
     let spool = appended.map_err(Stop::Upstream)?.map_err(Stop::Full)?;
     takeoff.spooled(length, spool.received());
+    inject::at(Point::BlobSpooled);
     Ok(spool)
 }
 

@@ -10,7 +10,6 @@ use oci::{Algorithm, Digest, Hasher};
 use tempfile::TempPath;
 use tracing::warn;
 
-use super::SPOOL_PREFIX;
 use super::room::Reservation;
 use crate::body;
 
@@ -62,9 +61,7 @@ impl Spool {
         room: Reservation,
         algorithm: Algorithm,
     ) -> Result<Self, Refusal> {
-        let made = body::blocking(move || {
-            tempfile::Builder::new().prefix(SPOOL_PREFIX).tempfile_in(folder)
-        });
+        let made = body::blocking(move || tempfile::NamedTempFile::new_in(folder));
         let (file, path) = made.await.map_err(|error| disk(&error))?.into_parts();
         Ok(Self::of(file, path, room, algorithm))
     }

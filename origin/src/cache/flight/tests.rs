@@ -269,17 +269,39 @@ async fn groups_that_come_before_the_commit_are_linked_with_it() {
     airport.join(&digest);
 }
 
+fn files_in(folder: &Path) -> usize {
+    let all = std::fs::read_dir(folder).unwrap().map(|found| found.unwrap().path());
+    all.map(|path| if path.is_dir() { files_in(&path) } else { 1 }).sum()
+}
+
+fn folders_in(folder: &Path) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
 #[tokio::test]
-async fn a_spool_file_goes_with_its_fetch_and_old_ones_at_start() {
+async fn a_spool_file_goes_with_its_fetch() {
     let (airport, digest) = (airport(), Digest::of(b"x"));
     let takeoff = airport.lead(&digest);
     let spool = takeoff.spool(None).await.unwrap();
-    assert_eq!(airport.files(), 1);
+    assert_eq!(files_in(airport.folder.path()), 1);
     drop((takeoff, spool));
-    assert_eq!(airport.files(), 0);
-    std::fs::write(airport.folder.path().join(format!("{SPOOL_PREFIX}left-over")), "x").unwrap();
-    Flights::new(airport.folder.path(), None, Gauge::default()).unwrap();
-    assert_eq!(airport.files(), 0);
+    assert_eq!(files_in(airport.folder.path()), 0);
+}
+
+#[tokio::test]
+async fn what_a_dead_process_spooled_goes_at_the_next_start_and_what_a_living_one_does_stays() {
+    let (airport, digest) = (airport(), Digest::of(b"x"));
+    let folder = airport.folder.path();
+    let dead = folder.join(format!("{}dead", folder::PREFIX));
+    std::fs::create_dir(&dead).unwrap();
+    std::fs::write(dead.join("half"), "x").unwrap();
+    let takeoff = airport.lead(&digest);
+    let spool = takeoff.spool(None).await.unwrap();
+    let neighbour = Flights::new(folder, None, Gauge::default()).unwrap();
+    assert!(!dead.exists());
+    assert_eq!((folders_in(folder), files_in(folder)), (2, 1));
+    drop((takeoff, spool, neighbour));
+    assert_eq!((folders_in(folder), files_in(folder)), (1, 0));
 }
 
 #[tokio::test]
@@ -287,6 +309,6 @@ async fn what_others_keep_in_the_spool_folder_is_not_ours_to_remove() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.txt"), "x").unwrap();
     std::fs::create_dir(folder.path().join("photos")).unwrap();
-    Flights::new(folder.path(), None, Gauge::default()).unwrap();
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    drop(Flights::new(folder.path(), None, Gauge::default()).unwrap());
+    assert_eq!(folders_in(folder.path()), 2);
 }

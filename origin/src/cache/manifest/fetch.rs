@@ -11,6 +11,7 @@ use crate::db::manifests::StoredManifest;
 use crate::db::now_millis;
 use crate::db::tags::TagCheck;
 use crate::error::Error;
+use crate::inject::{self, Point};
 use crate::store::Key;
 use crate::upstream::{Image, ManifestHead, UpstreamError};
 
@@ -103,11 +104,13 @@ impl Manifests {
     /// The object comes before any row: what a row promises is there.
     async fn get_and_store(self, image: Image, ask: Ask) -> Result<Fetched, UpstreamError> {
         let fetched = image.get_manifest(&ask.reference, Some(ask.accept.as_str())).await?;
+        inject::at(Point::ManifestFetched);
         let (digest, bytes) = (fetched.digest, fetched.bytes);
         let stored = self.store.put(&Key::Manifest(&digest), bytes.clone()).await;
         if let Err(error) = &stored {
             warn!(%digest, %error, "a manifest is served that could not be stored");
         }
+        inject::at(Point::ManifestStored);
         let size = bytes.len() as u64;
         let manifest = StoredManifest { digest, size, media_type: fetched.media_type };
         Ok(Fetched { manifest, bytes, kept: stored.is_ok(), joined: false })
@@ -121,6 +124,7 @@ impl Manifests {
         manifest: &StoredManifest,
     ) -> Result<(), Error> {
         self.db.commit_manifest(group, &ask.image, manifest).await?;
+        inject::at(Point::ManifestCommitted);
         let mut tags = self.checks.redeem(group, &ask.image, &manifest.digest);
         if let Reference::Tag(tag) = &ask.reference {
             tags.retain(|(other, _)| other != tag);
