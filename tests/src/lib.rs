@@ -4,6 +4,7 @@
 //! - [`rulesets`], [`replay`]: the rulesets shipped, and their cases, played through it.
 //! - [`stack`]: the whole edge in real processes: Envoy, the Topology Service, the cells.
 //! - [`cell`]: one origin inside the test's own process.
+//! - [`lasting`]: an origin in a real process, on a folder that outlives it.
 //! - [`production`]: the edge as `envoy/envoy.yaml` sets it up, with TLS on all sides.
 //! - [`ecds`]: filter configurations as Envoy loads them.
 //! - [`distribution`]: a real CNCF registry, an upstream's or a cell's.
@@ -25,6 +26,7 @@ pub mod fault;
 #[cfg(feature = "wasm-host")]
 pub mod host;
 pub mod image;
+pub mod lasting;
 pub mod postgres;
 pub mod process;
 pub mod production;

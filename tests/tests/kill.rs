@@ -1,0 +1,146 @@
+//! An origin that is killed at any moment leaves nothing wrong: what the next one serves is right to
+//! the byte, and what the dead one began is swept.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panic")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::fault::FaultRegistry;
+use e2e::image::{Image, noise};
+use e2e::lasting::LastingCell;
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
+use oci::Digest;
+use origin::inject::Point;
+use origin::store::Key;
+
+/// For the tests everything is old enough to be swept; an origin that serves does not sweep.
+const STORE: &str = "sweep_interval = \"0s\"\norphan_grace = \"0s\"";
+const CACHE: &str = "read_times_interval = \"100ms\"";
+
+async fn upstream() -> (FaultRegistry, Image) {
+    let upstream = FaultRegistry::start().await.unwrap();
+    let image = Image::multi(&[noise(1, 700_000), noise(2, 300_000)]);
+    upstream.add("library/app", "latest", &image);
+    (upstream, image)
+}
+
+/// What a killed process may leave: objects that no row speaks of.
+fn only_orphans(cell: &LastingCell, when: &str) {
+    let checked = cell.check(&[], None).unwrap();
+    assert!(checked.status.is_some_and(|status| status < 2), "{when}: {checked:?}");
+    assert!(checked.defects.iter().all(|line| line.starts_with("orphan ")), "{when}: {checked:?}");
+}
+
+/// After a repair nothing is left of the dead, neither objects nor spooled bytes.
+fn swept(cell: &LastingCell, when: &str) {
+    assert_eq!(cell.check(&["--repair"], None).unwrap().status, Some(0), "{when}");
+    let checked = cell.check(&[], None).unwrap();
+    assert_eq!((checked.status, checked.defects.len()), (Some(0), 0), "{when}");
+    assert_eq!(files_in(&cell.folder().join("spool")), 0, "{when}");
+}
+
+fn files_in(folder: &Path) -> usize {
+    let Ok(found) = fs::read_dir(folder) else { return 0 };
+    let paths = found.map(|found| found.unwrap().path());
+    paths.map(|path| if path.is_dir() { files_in(&path) } else { 1 }).sum()
+}
+
+/// Pulls until the origin is dead; whatever comes back whole must be right.
+async fn pull_to_death(cell: &LastingCell, at: &str, image: &Image) {
+    let mut origin = cell.start(Some(at)).await.unwrap();
+    for _ in 0..3 {
+        let _ = cell.pull("app", "latest", image).await;
+    }
+    cell.killed(&mut origin).await.unwrap();
+}
+
+async fn survives(upstream: &str, at: String, image: &Image) {
+    let cell = LastingCell::new(upstream, STORE, CACHE).await.unwrap();
+    pull_to_death(&cell, &at, image).await;
+    only_orphans(&cell, &at);
+    let mut origin = cell.start(None).await.unwrap();
+    cell.pull("app", "latest", image).await.unwrap_or_else(|error| panic!("{at}: {error}"));
+    origin.stop();
+    swept(&cell, &at);
+}
+
+/// The moments a pull passes.
+fn serving() -> impl Iterator<Item = Point> {
+    let elsewhere = [Point::OrphanFound, Point::RepairHalfDone];
+    Point::ALL.into_iter().filter(move |point| !elsewhere.contains(point))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn killed_at_any_step_of_a_pull_it_leaves_nothing_wrong() {
+    let (upstream, image) = upstream().await;
+    let moments = serving().flat_map(|point| {
+        let last = if point == Point::ReadsWritten { 1 } else { 2 };
+        (1..=last).map(move |times| format!("{}:{times}", point.as_str()))
+    });
+    let lives = moments.map(|at| survives(upstream.url(), at, &image));
+    stream::iter(lives).buffer_unordered(4).collect::<()>().await;
+}
+
+/// Moments of a check that mends, each with what is wrong before.
+#[tokio::test]
+async fn killed_while_it_mends_a_check_leaves_nothing_wrong() {
+    let (upstream, image) = upstream().await;
+    for point in [Point::OrphanFound, Point::RepairHalfDone] {
+        let cell = LastingCell::new(upstream.url(), STORE, CACHE).await.unwrap();
+        let mut origin = cell.start(None).await.unwrap();
+        cell.pull("app", "latest", &image).await.unwrap();
+        origin.stop();
+        let stray = Digest::of(b"stray");
+        let object = cell.objects().join(Key::Blob(&stray).path().as_ref());
+        fs::create_dir_all(object.parent().unwrap()).unwrap();
+        fs::write(object, "stray").unwrap();
+        let layer = Digest::of(image.blobs.last().unwrap());
+        fs::write(cell.objects().join(Key::Blob(&layer).path().as_ref()), "spoilt").unwrap();
+
+        let at = point.as_str();
+        assert_eq!(cell.check(&["--repair"], Some(at)).unwrap().status, None, "{at}");
+        let mut origin = cell.start(None).await.unwrap();
+        cell.pull("app", "latest", &image).await.unwrap();
+        origin.stop();
+        swept(&cell, at);
+    }
+}
+
+/// How many times it is killed under load, at moments that the seed chooses.
+const KILLS: u64 = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn killed_at_any_time_under_load_it_leaves_nothing_wrong() {
+    let upstream = FaultRegistry::start().await.unwrap();
+    let cell = LastingCell::new(upstream.url(), STORE, CACHE).await.unwrap();
+    let mut images = Vec::new();
+    for kill in 0..KILLS {
+        let image = Image::multi(&[noise(kill * 2 + 1, 900_000), noise(kill * 2 + 2, 50_000)]);
+        upstream.add("library/app", &format!("v{kill}"), &image);
+        images.push((format!("v{kill}"), image));
+        let mut origin = cell.start(None).await.unwrap();
+        let pulls = (0..4).map(async |client: usize| {
+            for (tag, image) in images.iter().rev().cycle().skip(client % 2) {
+                if cell.pull("app", tag, image).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let moment = Duration::from_millis(u64::from(noise(kill + 1, 1)[0]) * 2);
+        let killer = async {
+            tokio::time::sleep(moment).await;
+            origin.kill();
+        };
+        tokio::join!(join_all(pulls), killer);
+        only_orphans(&cell, &format!("kill {kill} after {moment:?}"));
+    }
+    let mut origin = cell.start(None).await.unwrap();
+    for (tag, image) in &images {
+        cell.pull("app", tag, image).await.unwrap();
+    }
+    origin.stop();
+    swept(&cell, "in the end");
+}
