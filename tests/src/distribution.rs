@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Context as _, Result, ensure};
 use oci::Digest;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 use crate::image::Image;
 use crate::process::{Process, free_port};
 use crate::program;
+use crate::wait::until;
 
 /// A running registry.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub struct Distribution {
     process: Option<Process>,
     port: u16,
     client: Client,
+    asked: AtomicUsize,
 }
 
 impl Distribution {
@@ -31,7 +34,8 @@ impl Distribution {
     pub async fn start() -> Result<Self> {
         let client = Client::builder().no_proxy().build()?;
         let (folder, port) = (TempDir::new()?, free_port()?);
-        let mut registry = Self { folder, process: None, port, client };
+        let asked = AtomicUsize::new(0);
+        let mut registry = Self { folder, process: None, port, client, asked };
         registry.resume().await?;
         Ok(registry)
     }
@@ -56,6 +60,22 @@ impl Distribution {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// How often manifests and blobs of a repository were asked for by GET since it was started.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn gets(&self, repository: &str) -> Result<usize> {
+        // What was answered is logged a moment later, so a question of our own comes last.
+        let marker =
+            format!("/v2/{repository}/tags/list?asked={}", self.asked.fetch_add(1, Relaxed));
+        self.client.get(format!("{}{marker}", self.url())).send().await?;
+        let log = || self.process.as_ref().map(Process::log).unwrap_or_default();
+        until("the log", async || log().contains(&marker).then_some(())).await?;
+        let get =
+            |line: &str, kind: &str| line.contains(&format!("\"GET /v2/{repository}/{kind}/"));
+        Ok(log().lines().filter(|line| get(line, "manifests") || get(line, "blobs")).count())
     }
 
     /// Pushes an image under a tag, by the registry API.
@@ -136,7 +156,7 @@ fn configuration(home: &Path, port: u16, auth: Option<&TokenAuth>) -> Value {
     });
     json!({
         "version": 0.1,
-        "log": {"level": "warn", "accesslog": {"disabled": true}},
+        "log": {"level": "warn", "accesslog": {"disabled": auth.is_some()}},
         // Behind the edge it does not know its own name: uploads go on where they began.
         "http": {"addr": format!("127.0.0.1:{port}"), "relativeurls": auth.is_some()},
         "storage": {

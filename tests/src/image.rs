@@ -22,6 +22,13 @@ impl Manifest {
     pub fn digest(&self) -> Digest {
         Digest::of(&self.bytes)
     }
+
+    /// The digest of the configuration it names; none in an index.
+    #[must_use]
+    pub fn configuration(&self) -> Option<Digest> {
+        let manifest: Value = serde_json::from_slice(&self.bytes).ok()?;
+        manifest.pointer("/config/digest")?.as_str()?.parse().ok()
+    }
 }
 
 /// An image: what its tag points at, and everything below.
@@ -79,6 +86,19 @@ impl Image {
     pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
         self.children.iter().chain([&self.top])
     }
+}
+
+/// A layer that clients can unpack: a tar of one file.
+///
+/// # Errors
+/// The name is too long for a tar.
+pub fn layer(name: &str, content: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    let mut layer = tar::Builder::new(Vec::new());
+    layer.append_data(&mut header, name, content)?;
+    layer.into_inner()
 }
 
 /// Bytes that look random and are the same for the same seed.

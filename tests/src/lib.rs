@@ -11,7 +11,7 @@
 //! - [`postgres`], [`seaweed`]: a real database and a real S3, [`shared`] by the tests of a process.
 //! - [`fault`]: a registry that counts what it is asked and fails on demand.
 //! - [`image`]: images to put into them.
-//! - [`client`], [`skopeo`]: a client that shows every byte, and a real one.
+//! - [`client`], [`clients`]: a client that shows every byte, and real ones.
 //! - [`process`], [`program`]: starting things, and stopping them again.
 //! - [`progress`]: what long work says while it runs.
 //! - [`wait`]: until something holds.
@@ -20,6 +20,7 @@
 
 pub mod cell;
 pub mod client;
+pub mod clients;
 pub mod distribution;
 pub mod ecds;
 pub mod fault;
@@ -37,6 +38,7 @@ pub mod replay;
 pub mod rulesets;
 pub mod seaweed;
 pub mod shared;
-pub mod skopeo;
 pub mod stack;
 pub mod wait;
+
+pub use clients::skopeo;

@@ -3,19 +3,10 @@
 use std::path::Path;
 
 use anyhow::Result;
-use tokio::process::Command;
 
+pub use super::Outcome;
+use super::command;
 use crate::client::Login;
-use crate::program;
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Whether it succeeded.
-    pub success: bool,
-    /// All it printed.
-    pub output: String,
-}
 
 /// Pulls an image, all platforms of it, into a folder that must not exist.
 ///
@@ -70,9 +61,7 @@ pub async fn log_in(host: &str, login: &Login, folder: &Path) -> Result<Outcome>
 }
 
 async fn run(arguments: &[&str]) -> Result<Outcome> {
-    let mut command = Command::new(program::system("skopeo")?);
-    let run = command.args(arguments).env_remove("REGISTRY_AUTH_FILE").output().await?;
-    let output = [run.stdout, run.stderr].concat();
-    let output = String::from_utf8_lossy(&output).into_owned();
-    Ok(Outcome { success: run.status.success(), output })
+    let mut command = command("skopeo")?;
+    command.args(arguments);
+    super::run(command).await
 }
