@@ -72,7 +72,7 @@ impl Distribution {
             format!("/v2/{repository}/tags/list?asked={}", self.asked.fetch_add(1, Relaxed));
         self.client.get(format!("{}{marker}", self.url())).send().await?;
         let log = || self.process.as_ref().map(Process::log).unwrap_or_default();
-        until("the log", async || log().contains(&marker).then_some(())).await?;
+        until("the log", async || log().contains(&format!("{marker} ")).then_some(())).await?;
         let get =
             |line: &str, kind: &str| line.contains(&format!("\"GET /v2/{repository}/{kind}/"));
         Ok(log().lines().filter(|line| get(line, "manifests") || get(line, "blobs")).count())
