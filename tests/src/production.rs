@@ -30,6 +30,8 @@ pub use topology::Topology;
 
 /// The web hostname of the shipped configuration.
 pub const WEB: &str = "gitlab.example.com";
+/// A hostname of the shipped configuration where docker finds Docker Hub as `acme` has it.
+pub const MIRROR: &str = "acme.mirror.gitlab.example.com";
 /// The registry's hostname of the shipped configuration.
 pub const REGISTRY: &str = "registry.gitlab.example.com";
 
@@ -132,7 +134,7 @@ impl Edge {
     pub fn client_builder(&self) -> Result<ClientBuilder> {
         let root = Certificate::from_pem(self.authority.pem().as_bytes())?;
         let mut client = Client::builder().no_proxy().tls_certs_only([root]).read_timeout(PATIENCE);
-        for host in [WEB, REGISTRY] {
+        for host in [WEB, MIRROR, REGISTRY] {
             client = client.resolve(host, self.address);
         }
         Ok(client)

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use super::certificates::Authority;
-use super::{Cell, Changes, REGISTRY, WEB};
+use super::{Cell, Changes, MIRROR, REGISTRY, WEB};
 use crate::{ecds, program};
 
 /// The names that servers behind the edge have.
@@ -56,8 +56,11 @@ pub(super) fn write(
 }
 
 fn install_certificates(folder: &Path, authority: &Authority) -> Result<()> {
-    for (name, host) in [("web", WEB), ("registry", REGISTRY), ("client", "edge.example.com")] {
-        authority.certify(&[host])?.install(&folder.join(name), 1)?;
+    let web = [WEB, MIRROR];
+    for (name, hosts) in
+        [("web", &web[..]), ("registry", &[REGISTRY]), ("client", &["edge.example.com"])]
+    {
+        authority.certify(hosts)?.install(&folder.join(name), 1)?;
     }
     fs::create_dir_all(folder.join("internal-ca"))?;
     Ok(fs::write(folder.join("internal-ca/ca.crt"), authority.pem())?)
@@ -82,26 +85,16 @@ fn bootstrap([topology, edge, stats]: [u16; 3]) -> Result<String> {
     )
 }
 
-/// The second origin of `cell-2` is added as an operator would.
 fn clusters(cells: &[Cell]) -> Result<String> {
     let shipped = shipped("clusters.yaml")?;
-    let [first, second, another, registry_1, registry_2, ..] = cells else { return Ok(shipped) };
-    let of = |name: &str| format!("{{ address: {name}.internal.example.com, port_value: 443 }}");
-    let at = |cell: &Cell| format!("{{ address: 127.0.0.1, port_value: {} }}", cell.port());
-    let added = format!(
-        "{}\n            - endpoint:\n                address:\n                  socket_address: {}",
-        at(second),
-        at(another)
-    );
-    changed(
-        shipped,
-        &[
-            (&of("cell-1"), &at(first)),
-            (&of("cell-2"), &added),
-            (&of("registry.cell-1"), &at(registry_1)),
-            (&of("registry.cell-2"), &at(registry_2)),
-        ],
-    )
+    let names =
+        ["cell-1", "origin-1.cell-2", "origin-2.cell-2", "registry.cell-1", "registry.cell-2"];
+    let addresses = names.iter().zip(cells).map(|(name, cell)| {
+        let address = |host: &str, port| format!("{{ address: {host}, port_value: {port} }}");
+        let shipped = address(&format!("{name}.internal.example.com"), 443);
+        (shipped, address("127.0.0.1", cell.port()))
+    });
+    addresses.into_iter().try_fold(shipped, |text, (from, to)| changed(text, &[(&from, &to)]))
 }
 
 fn changed(mut text: String, changes: Changes<'_>) -> Result<String> {

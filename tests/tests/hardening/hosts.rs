@@ -1,6 +1,6 @@
 //! Two hostnames, each with its filter, and what lies beside them.
 
-use e2e::production::{self, Edge, Http, REGISTRY, WEB};
+use e2e::production::{self, Edge, Http, MIRROR, REGISTRY, WEB};
 
 use super::{BOTH, MANIFEST, cell, reached};
 
@@ -21,6 +21,20 @@ async fn each_hostname_has_its_own_filter_and_clusters() {
         assert_eq!(cell(&answer), "cell-1");
         let answer = edge.get(http, REGISTRY, "/v2/globex/app/manifests/v1", &[]).await.unwrap();
         assert_eq!(cell(&answer), "registry-cell-2");
+    }
+}
+
+#[tokio::test]
+async fn a_groups_mirror_host_is_its_dependency_proxy() {
+    let edge = Edge::start().await.unwrap();
+    for http in BOTH {
+        let path = "/v2/library/alpine/manifests/latest";
+        assert_eq!(cell(&edge.get(http, MIRROR, path, &[]).await.unwrap()), "cell-1");
+    }
+    let [first, ..] = &edge.cells;
+    for seen in first.seen() {
+        let proxied = "/v2/acme/dependency_proxy/containers/library/alpine/manifests/latest";
+        assert_eq!(seen.target, proxied);
     }
 }
 
