@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::distribution::{self, TokenAuth};
 use crate::process::{Process, free_port, is_free};
-use crate::program;
+use crate::wait::until;
+use crate::{ecds, program};
 
 mod config;
 mod edge;
@@ -21,7 +22,7 @@ mod seed;
 mod settings;
 
 pub use seed::GROUPS;
-pub use settings::{RegistryDesign, Settings, TopologyAddress};
+pub use settings::{Fleet, RegistryDesign, Settings, TopologyAddress};
 
 const ENVOY: &str = "envoy";
 
@@ -140,10 +141,8 @@ impl Stack {
         let mut topology = start_topology(ports, &folder)?;
         topology.ready(&format!("http://127.0.0.1:{}/health/ready", ports.topology)).await?;
         let mut origins = Vec::new();
-        for (cell, port) in (1..).zip(ports.origins) {
-            let mut origin = start_origin(cell, &folder)?;
-            origin.ready(&format!("http://127.0.0.1:{port}/-/readiness")).await?;
-            origins.push(origin);
+        for described in settings.origins() {
+            origins.push(start_origin(&described.name, described.port, &folder).await?);
         }
         let mut registries = Vec::new();
         for (cell, port) in (1..).zip(ports.registries) {
@@ -198,6 +197,53 @@ impl Stack {
     /// Envoy's process.
     pub fn envoy(&mut self) -> &mut Process {
         &mut self.envoy
+    }
+
+    /// Ends an origin, named as its log, as a crash would.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn kill_origin(&mut self, name: &str) -> Result<()> {
+        let mut named = self.origins.iter_mut().filter(|origin| origin.name() == name);
+        named.next().with_context(|| format!("the stack has no {name}"))?.kill();
+        Ok(())
+    }
+
+    /// Starts an origin that ended, where it was.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub async fn revive_origin(&mut self, name: &str, port: u16) -> Result<()> {
+        self.origins.retain(|origin| origin.name() != name);
+        self.origins.push(start_origin(name, port, &self.folder).await?);
+        Ok(())
+    }
+
+    /// Changes Envoy's clusters while it runs, and waits until it has taken them up.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn change_clusters(&self, change: impl FnOnce(&str) -> String) -> Result<()> {
+        let file = self.folder.join("clusters.yaml");
+        let before = self.stat("cluster_manager.cds.update_success").await?;
+        ecds::move_into_place(&file, &change(&fs::read_to_string(&file)?))?;
+        let updated = async || {
+            let now = self.stat("cluster_manager.cds.update_success").await.ok()?;
+            (now > before).then_some(())
+        };
+        until("Envoy's new clusters", updated).await
+    }
+
+    /// A counter or gauge of Envoy's.
+    ///
+    /// # Errors
+    /// Envoy does not answer, or has none of this name.
+    pub async fn stat(&self, name: &str) -> Result<u64> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("http://127.0.0.1:{}/stats?filter=^{name}$", self.ports.admin);
+        let text = client.get(url).send().await?.text().await?;
+        let value = text.trim().rsplit_once(": ").with_context(|| format!("no {name}"))?.1;
+        Ok(value.parse()?)
     }
 
     /// What Envoy wrote into its access log so far.
@@ -269,10 +315,12 @@ fn start_topology(ports: &Ports, folder: &Path) -> Result<Process> {
     Process::start("topology", &program::own("topology")?, &arguments, folder)
 }
 
-fn start_origin(cell: usize, folder: &Path) -> Result<Process> {
-    let config = config::origin_file(folder, cell).display().to_string();
-    let name = format!("origin-{cell}");
-    Process::start(&name, &program::own("origin")?, &["serve", "--config", &config], folder)
+async fn start_origin(name: &str, port: u16, folder: &Path) -> Result<Process> {
+    let config = config::origin_file(folder, name).display().to_string();
+    let arguments = ["serve", "--config", &config];
+    let mut origin = Process::start(name, &program::own("origin")?, &arguments, folder)?;
+    origin.ready(&format!("http://127.0.0.1:{port}/-/readiness")).await?;
+    Ok(origin)
 }
 
 fn registry_home(folder: &Path, cell: usize) -> PathBuf {

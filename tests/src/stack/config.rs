@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use super::settings::Origin;
 use super::{GROUPS, Settings, edge};
 
-/// Where the configuration of a cell's origin lies.
-pub(super) fn origin_file(folder: &Path, cell: usize) -> PathBuf {
-    folder.join(format!("origin-{cell}.toml"))
+/// Where the configuration of an origin lies.
+pub(super) fn origin_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.toml"))
 }
 
 pub(super) fn write(settings: &Settings, folder: &Path) -> Result<()> {
-    let ports = &settings.ports;
     fs::write(folder.join("topology.toml"), topology())?;
-    for (cell, port) in (1..).zip(ports.origins) {
-        let text = origin(settings, folder, cell, port)?;
-        fs::write(origin_file(folder, cell), text)?;
+    for described in settings.origins() {
+        let text = origin(settings, folder, &described)?;
+        fs::write(origin_file(folder, &described.name), text)?;
     }
     edge::write(settings, folder)
 }
@@ -37,7 +37,8 @@ fn topology() -> String {
     format!("env = \"demo\"\n\n{}", cells.chain(claims).collect::<String>())
 }
 
-fn origin(settings: &Settings, folder: &Path, cell: usize, port: u16) -> Result<String> {
+fn origin(settings: &Settings, folder: &Path, origin: &Origin) -> Result<String> {
+    let Origin { cell, name, port } = origin;
     let home = folder.join(format!("cell-{cell}"));
     fs::create_dir_all(&home)?;
     let home = home.display();
@@ -46,11 +47,16 @@ fn origin(settings: &Settings, folder: &Path, cell: usize, port: u16) -> Result<
         Some(url) => upstream(url).context("the upstream's URL")?,
         None => String::new(),
     };
+    let fleet = settings.fleet.as_ref().filter(|_| *cell == 1);
+    let (database, store) = match fleet {
+        Some(fleet) => (fleet.database.clone(), fleet.store.clone()),
+        None => (format!("sqlite:{home}/origin.db"), format!("url = \"file://{home}/objects\"\n")),
+    };
     Ok(format!(
         "[cell]\nid = {cell}\n\n\
          [http]\nlisten = \"127.0.0.1:{port}\"\nexternal_url = \"http://127.0.0.1:{edge}\"\n\n\
-         [database]\nurl = \"sqlite:{home}/origin.db\"\n\n\
-         [store]\nurl = \"file://{home}/objects\"\nspool = \"{home}/spool\"\n\n\
+         [database]\nurl = \"{database}\"\n\n\
+         [store]\nspool = \"{home}/spool-of-{name}\"\n{store}\n\
          [auth]\nsigning_key = \"{home}/signing-key.pem\"\n\n{upstream}"
     ))
 }

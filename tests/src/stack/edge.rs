@@ -60,18 +60,28 @@ pub(super) fn write(settings: &Settings, folder: &Path) -> Result<()> {
 fn common(settings: &Settings, folder: &Path) -> Result<Vec<Meaning>> {
     let ports = &settings.ports;
     let topology = settings.topology();
-    let ([first, second], [first_registry, second_registry]) = (ports.origins, ports.registries);
+    let [first_registry, second_registry] = ports.registries;
     Ok(vec![
         ("${ADMIN_PORT}", ports.admin.to_string()),
         ("${TOPOLOGY_HOST}", topology.host().to_owned()),
         ("${TOPOLOGY_PORT}", topology.port().to_string()),
-        ("${CELL_1_PORT}", first.to_string()),
-        ("${CELL_2_PORT}", second.to_string()),
+        ("${CELL_1_ORIGINS}", endpoints(settings, 1)),
+        ("${CELL_2_ORIGINS}", endpoints(settings, 2)),
         ("${REGISTRY_1_PORT}", first_registry.to_string()),
         ("${REGISTRY_2_PORT}", second_registry.to_string()),
         ("${DIR}", folder.display().to_string()),
         ("${FILTER_WASM}", program::filter_wasm()?.display().to_string()),
     ])
+}
+
+/// A line for each origin of a cell.
+fn endpoints(settings: &Settings, cell: usize) -> String {
+    let of_cell = settings.origins().into_iter().filter(|origin| origin.cell == cell);
+    let lines = of_cell.map(|origin| {
+        let address = format!("{{ address: 127.0.0.1, port_value: {} }}", origin.port);
+        format!("- endpoint: {{ address: {{ socket_address: {address} }} }}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn own(host: &Host, settings: &Settings) -> Result<Vec<Meaning>> {

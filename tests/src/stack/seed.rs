@@ -58,7 +58,7 @@ fn make(seed: &Seed, folder: &Path, ports: &Ports) -> Result<Group> {
 
 /// Runs a command of a cell's origin and gives what it printed.
 pub(super) fn run(folder: &Path, cell: usize, arguments: &[&str]) -> Result<String> {
-    let config = config::origin_file(folder, cell);
+    let config = config::origin_file(folder, &format!("origin-{cell}"));
     let mut command = Command::new(program::own("origin")?);
     let output = command.arg("--config").arg(config).args(arguments).output()?;
     let complaint = String::from_utf8_lossy(&output.stderr);

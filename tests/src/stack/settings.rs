@@ -21,6 +21,28 @@ pub struct Settings {
     pub other_topology: Option<TopologyAddress>,
     /// How it is asked for a cell's registry.
     pub registry_design: RegistryDesign,
+    /// What `cell-1` is made of where it has several origins.
+    pub fleet: Option<Fleet>,
+}
+
+/// Several origins of one cell, and what they have in common.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    /// The URL of their database.
+    pub database: String,
+    /// The lines of their `[store]`, but for the spool.
+    pub store: String,
+    /// Where those besides the first listen.
+    pub further: Vec<u16>,
+}
+
+/// An origin of a cell.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) cell: usize,
+    /// `origin-1` for the first of `cell-1`, then `origin-1-2`.
+    pub(super) name: String,
+    pub(super) port: u16,
 }
 
 impl Settings {
@@ -28,7 +50,17 @@ impl Settings {
     #[must_use]
     pub fn new(ports: Ports, folder: PathBuf) -> Self {
         let registry_design = RegistryDesign::Answer;
-        Self { ports, folder, upstream: None, other_topology: None, registry_design }
+        Self { ports, folder, upstream: None, other_topology: None, registry_design, fleet: None }
+    }
+
+    /// All origins of both cells.
+    pub(super) fn origins(&self) -> Vec<Origin> {
+        let [first, second] = self.ports.origins;
+        let further = self.fleet.iter().flat_map(|fleet| &fleet.further);
+        let further = (2..).zip(further).map(|(n, port)| (1, format!("origin-1-{n}"), *port));
+        let firsts = [(1, "origin-1".to_owned(), first), (2, "origin-2".to_owned(), second)];
+        let all = firsts.into_iter().chain(further);
+        all.map(|(cell, name, port)| Origin { cell, name, port }).collect()
     }
 
     /// The Topology Service the edge asks.
