@@ -102,13 +102,9 @@ impl Cell {
     }
 
     /// What it counts.
-    ///
-    /// # Errors
-    /// It cannot be written as text.
-    pub fn metrics(&self) -> Result<String> {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.metrics.registry())?;
-        Ok(text)
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Where its objects lie.

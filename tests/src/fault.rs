@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use oci::{Digest, Endpoint, endpoint};
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::image::{Image, Manifest};
 
-use auth::challenge;
+use auth::{challenge, token};
 use blob::blob;
 use catalog::{referrers, tags};
 use manifest::{Asked, manifest};
@@ -29,8 +29,7 @@ mod blob;
 mod catalog;
 mod manifest;
 
-/// The token its token endpoint gives out.
-const TOKEN: &str = "upstream-token";
+pub use auth::Tokens;
 
 /// `robot:hunter2`, as it is sent.
 pub const BASIC: &str = "Basic cm9ib3Q6aHVudGVyMg==";
@@ -76,6 +75,10 @@ pub struct Faults {
     pub asks_for: Option<Login>,
     /// Blobs are redirected here, the path kept.
     pub redirect_blobs_to: Option<String>,
+    /// How its token endpoint misbehaves.
+    pub tokens: Tokens,
+    /// Headers of all its answers, over those it would send.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// How the registry wants to be authenticated to.
@@ -96,6 +99,10 @@ pub struct Seen {
     pub method: String,
     /// The path, without the query.
     pub path: String,
+    /// The query.
+    pub query: String,
+    /// The `Accept-Encoding` header.
+    pub encoding: Option<String>,
     /// The `Authorization` header.
     pub authorization: Option<String>,
     /// The `Accept` header.
@@ -212,10 +219,21 @@ impl Drop for FaultRegistry {
 }
 
 async fn answer(State(context): State<Context>, request: Request) -> Response {
+    let faults = note(&context, &request);
+    let over = faults.headers.clone();
+    let mut response = plain_answer(context, request, faults).await;
+    for (name, value) in over {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+async fn plain_answer(context: Context, request: Request, faults: Faults) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let faults = note(&context, &method, &path, request.headers());
     if path == "/token" {
-        return format!(r#"{{"token":"{TOKEN}","expires_in":300}}"#).into_response();
+        return token(&faults.tokens);
     }
     if let Some(challenge) = challenge(&context, &faults, request.headers()) {
         return challenge;
@@ -259,12 +277,15 @@ async fn hold(context: &Context, faults: &Faults) {
     }
 }
 
-fn note(context: &Context, method: &Method, path: &str, headers: &HeaderMap) -> Faults {
+fn note(context: &Context, request: &Request) -> Faults {
+    let (uri, headers) = (request.uri(), request.headers());
     let text = |name| headers.get(name)?.to_str().ok().map(str::to_owned);
     let mut shelf = lock(&context.shelf);
     shelf.seen.push(Seen {
-        method: method.to_string(),
-        path: path.to_owned(),
+        method: request.method().to_string(),
+        path: uri.path().to_owned(),
+        query: uri.query().unwrap_or_default().to_owned(),
+        encoding: text("accept-encoding"),
         authorization: text("authorization"),
         accept: text("accept"),
         range: text("range"),

@@ -27,6 +27,8 @@ mod manifests;
 mod tags;
 #[path = "origin/tokens.rs"]
 mod tokens;
+#[path = "origin/upstreams.rs"]
+mod upstreams;
 
 struct Pull {
     upstream: FaultRegistry,

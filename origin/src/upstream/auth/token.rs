@@ -197,4 +197,62 @@ mod tests {
         assert!(token.wants_refreshing(now + Duration::from_secs(135)));
         assert!(!format!("{token:?}").contains("\"Bearer t\""));
     }
+
+    fn key() -> TokenKey {
+        let realm = "https://auth.example/token".to_owned();
+        TokenKey { realm, service: None, scope: "repository:app:pull".to_owned(), login: [0; 32] }
+    }
+
+    /// Issued so long ago.
+    fn aged(text: &str, seconds: u64) -> Result<Token, UpstreamError> {
+        let issued = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        let body = format!(r#"{{"token":"{text}","expires_in":300}}"#);
+        Ok(Token::parse(body.as_bytes(), issued).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_late_token_is_refreshed_once_while_it_is_still_used() {
+        let tokens = Tokens::new(Arc::default());
+        let (arrive, arrived) = tokio::sync::oneshot::channel::<()>();
+        let old = tokens.get(key(), async { aged("old", 200) }).await.unwrap();
+        assert!(old.wants_refreshing(Instant::now()));
+        tokens.refresh(key(), &old, async {
+            let _ = arrived.await;
+            aged("new", 0)
+        });
+        tokens.refresh(key(), &old, async { aged("second", 0) });
+        let meanwhile = tokens.get(key(), async { aged("third", 0) }).await.unwrap();
+        assert_eq!(meanwhile.header, old.header);
+        arrive.send(()).unwrap();
+        loop {
+            let now = tokens.get(key(), async { aged("fourth", 0) }).await.unwrap();
+            if now.header != old.header {
+                assert_eq!(now.header, "Bearer new");
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_forgotten_but_not_its_successor() {
+        let tokens = Tokens::new(Arc::default());
+        let old = tokens.get(key(), async { aged("old", 0) }).await.unwrap();
+        tokens.forget(key(), &old.header).await;
+        let new = tokens.get(key(), async { aged("new", 0) }).await.unwrap();
+        assert_eq!(new.header, "Bearer new");
+        tokens.forget(key(), &old.header).await;
+        assert_eq!(tokens.get(key(), async { aged("third", 0) }).await.unwrap().header, new.header);
+    }
+
+    #[tokio::test]
+    async fn another_login_gets_another_token() {
+        let tokens = Tokens::new(Arc::default());
+        tokens.get(key(), async { aged("mine", 0) }).await.unwrap();
+        let other = TokenKey { login: [1; 32], ..key() };
+        assert_eq!(
+            tokens.get(other, async { aged("other", 0) }).await.unwrap().header,
+            "Bearer other"
+        );
+    }
 }
