@@ -72,7 +72,6 @@ pub struct BlobBody {
     /// The whole blob's length in bytes, where the upstream says.
     pub length: Option<u64>,
     response: Response,
-    spoilt: Option<(Digest, moka::sync::Cache<Digest, ()>)>,
 }
 
 impl BlobBody {
@@ -80,12 +79,12 @@ impl BlobBody {
         let headers = response.headers();
         if response.status() != 206 {
             let length = content_length(headers);
-            return Ok(Self { from: 0, length, response, spoilt: None });
+            return Ok(Self { from: 0, length, response });
         }
         let range = text(headers, "content-range").as_deref().and_then(oci::ContentRange::parse);
         match range {
             Some(range) if range.first == asked => {
-                Ok(Self { from: asked, length: range.total, response, spoilt: None })
+                Ok(Self { from: asked, length: range.total, response })
             }
             _ => Err(UpstreamError::Protocol("another range than it was asked for")),
         }
@@ -97,13 +96,6 @@ impl BlobBody {
     /// The connection broke or went silent.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         Ok(self.response.chunk().await?)
-    }
-
-    /// The bytes were not the digest: for a while the blob is fetched from no mirror.
-    pub fn blame(&self) {
-        if let Some((digest, spoilt)) = &self.spoilt {
-            spoilt.insert(digest.clone(), ());
-        }
     }
 }
 
@@ -227,9 +219,12 @@ impl Upstream {
         let endpoint = Endpoint::Blob(digest.clone());
         let wish = Wish { from, ..Wish::default() };
         let response = self.send(Method::GET, image, &endpoint, wish).await?;
-        let mut body = BlobBody::of(response, from)?;
-        body.spoilt = Some((digest.clone(), self.spoilt.clone()));
-        Ok(body)
+        BlobBody::of(response, from)
+    }
+
+    /// Fetches this blob from no mirror for a while: what came was not the digest.
+    pub fn distrust_mirrors(&self, digest: &Digest) {
+        self.spoilt.insert(digest.clone(), ());
     }
 
     /// Asks the mirrors in their order, and the registry itself where none of them has it; its

@@ -23,6 +23,8 @@ mod flights;
 mod full_disk;
 #[path = "origin/manifests.rs"]
 mod manifests;
+#[path = "origin/patience.rs"]
+mod patience;
 #[path = "origin/tags.rs"]
 mod tags;
 #[path = "origin/tokens.rs"]

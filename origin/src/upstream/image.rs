@@ -173,6 +173,11 @@ impl Image {
         self.upstream.get_blob(&self.repository, digest, from).await
     }
 
+    /// See [`Upstream::distrust_mirrors`].
+    pub fn distrust_mirrors(&self, digest: &Digest) {
+        self.upstream.distrust_mirrors(digest);
+    }
+
     /// See [`Upstream::tags`].
     ///
     /// # Errors

@@ -107,7 +107,9 @@ impl Registry {
     async fn exchange(&self, ask: Ask<'_>, pass: &mut Pass) -> Result<Response, UpstreamError> {
         let credential = self.logged_in(self.auth.remembered(ask.repository).await)?;
         let first = self.attempt(ask, credential.clone(), pass).await?;
-        if first.status() != 401 {
+        // Where a redirect led, nobody has a say in our logins.
+        let own = first.url().origin() == self.base.origin();
+        if first.status() != 401 || !own {
             return successful(first);
         }
         let challenge = challenge_of(&first).ok_or_else(|| UpstreamError::of(&first))?;
