@@ -74,7 +74,8 @@ fn every_key_of_the_example_is_one() {
         let line = line.trim_start_matches("# ");
         let is_key = line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
         // Of two keys that exclude each other one is enough.
-        let taken = (is_key || line.starts_with('[')) && !line.starts_with("password = ");
+        let taken = (is_key || (line.starts_with('[') && line.ends_with(']')))
+            && !line.starts_with("password = ");
         taken.then_some(line)
     });
     let text: Vec<_> = keys.collect();
