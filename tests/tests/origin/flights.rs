@@ -48,6 +48,17 @@ impl Pull {
         head.header("x-cache") == "HIT"
     }
 
+    /// What lies in the folders that origins spool to.
+    fn spooled_files(&self) -> usize {
+        let folders = std::fs::read_dir(self.cell.spool()).unwrap();
+        folders.map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count()).sum()
+    }
+
+    fn counts(&self, metric: &str) -> bool {
+        let metrics = self.cell.metrics().unwrap();
+        metrics.lines().any(|line| line.strip_prefix("dependency_proxy_") == Some(metric))
+    }
+
     /// The first pull after a failed one, which must fetch anew and keep what it gets.
     async fn recovers(&self) {
         self.fail(Faults::default());
@@ -85,6 +96,7 @@ async fn fifty_clients_at_any_offset_read_one_growing_blob() {
     let opened: Vec<_> = stream::iter(opened).buffer_unordered(50).collect().await;
     let outside = pull.pull_layer(Some("bytes=500000-")).await.unwrap();
     assert_eq!((outside.status, outside.header("content-range")), (416, "bytes */500000"));
+    assert!(pull.counts("flights 1") && pull.counts("spool_bytes 500000"));
     pull.upstream.release();
     for (response, expected) in opened {
         let status = if expected.len() == 500_000 { 200 } else { 206 };
@@ -93,6 +105,9 @@ async fn fifty_clients_at_any_offset_read_one_growing_blob() {
     }
     assert_eq!(pull.layer_ranges(), [None]);
     assert_eq!(pull.upstream.count("HEAD", &pull.layer_path()), 0);
+    eventually(async || pull.counts("flights_ended_total{outcome=\"stored\"} 1")).await;
+    eventually(async || pull.counts("flights 0") && pull.counts("spool_bytes 0")).await;
+    assert!(pull.counts("blob_bytes_fetched_total 500000"));
 }
 
 #[tokio::test]
@@ -167,6 +182,7 @@ async fn however_often_a_blob_breaks_it_goes_on_while_bytes_come() {
         let resumed = edges.iter().map(|at| Some(format!("bytes={at}-")));
         let asked: Vec<_> = std::iter::once(None).chain(resumed).collect();
         assert_eq!(pull.layer_ranges(), asked);
+        assert!(pull.counts("blob_resumes_total 8"));
         eventually(async || pull.is_kept().await).await;
     }
 }
@@ -269,7 +285,7 @@ async fn a_store_that_fails_at_the_commit_leaves_the_client_served_and_nothing_v
     std::fs::write(pull.cell.objects(), "not a folder").unwrap();
     for fetches in 1..=2 {
         assert!(pull.client().blob(&pull.layer_digest()).await.unwrap().body == pull.layer());
-        eventually(async || std::fs::read_dir(pull.cell.spool()).unwrap().count() == 0).await;
+        eventually(async || pull.spooled_files() == 0).await;
         assert!(!pull.is_kept().await);
         assert_eq!(pull.blob_gets(), fetches);
     }
