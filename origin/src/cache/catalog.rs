@@ -40,7 +40,7 @@ pub struct Catalog {
     db: Db,
     rules: Arc<config::Cache>,
     asked: Coalesced<(RepositoryName, Question), Arc<str>>,
-    kept: Coalesced<(GroupId, RepositoryName, Question), (Arc<str>, bool)>,
+    kept: Coalesced<(GroupId, RepositoryName, Question), Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -99,9 +99,9 @@ impl Catalog {
         let key = (request.group, image.clone(), question.clone());
         let (fetched, joined) = self.kept.ask(key, work).await;
         match fetched {
-            Ok((answer, shared)) => {
-                let coalesced = joined || shared;
-                let status = if coalesced { CacheStatus::Coalesced } else { CacheStatus::Miss };
+            Ok(answer) => {
+                // That another group asks the same is not this one's to know.
+                let status = if joined { CacheStatus::Coalesced } else { CacheStatus::Miss };
                 Ok((read(&answer)?, status))
             }
             Err(error) if tolerates(&self.rules, &error) => {
@@ -119,15 +119,14 @@ impl Catalog {
         self,
         (group, image): (GroupId, Image),
         question: Question,
-    ) -> Result<(Arc<str>, bool), UpstreamError> {
+    ) -> Result<Arc<str>, UpstreamError> {
         let (name, key) = (image.name().clone(), question.to_string());
         let work = || fetch(image.clone(), question.clone());
-        let (fetched, joined) = self.asked.ask((name.clone(), question.clone()), work).await;
-        let answer = fetched?;
+        let answer = self.asked.ask((name.clone(), question.clone()), work).await.0?;
         if let Err(error) = self.db.remember_listing(group, &name, &key, &answer).await {
             warn!(image = %name, %error, "a list is served that could not be kept");
         }
-        Ok((answer, joined))
+        Ok(answer)
     }
 
     /// The last answer; a part of the list of tags is cut out of the whole, where that is known.

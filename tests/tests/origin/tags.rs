@@ -49,10 +49,15 @@ async fn fifty_clients_of_a_cold_tag_cost_one_head_and_one_get_across_groups() {
     pull.upstream.release();
     eventually(async || asked(&pull, "latest").1 == 1).await;
     pull.upstream.release();
+    let mut answers = Vec::new();
     for client in clients {
-        same_manifest(&client.await.unwrap(), &pull.image.top);
+        let answer = client.await.unwrap();
+        same_manifest(&answer, &pull.image.top);
+        answers.push(answer.header("x-cache").to_owned());
     }
     assert_eq!(asked(&pull, "latest"), (1, 1));
+    let misses = answers.iter().filter(|status| *status == "MISS").count();
+    assert_eq!(misses, 2, "one of each group, which learns nothing of the other: {answers:?}");
     pull.upstream.stop();
     for client in [pull.client(), pull.client_of("globex", &globex)] {
         assert_eq!(client.manifest("latest").await.unwrap().header("x-cache"), "STALE");
@@ -189,4 +194,19 @@ async fn a_tag_that_moves_to_what_is_cached_is_not_fetched() {
     assert_eq!((moved.header("x-cache"), asked(&pull, "latest")), ("HIT", (2, 1)));
     pull.upstream.stop();
     same_manifest(&pull.client().manifest("latest").await.unwrap(), &other.top);
+}
+
+#[tokio::test]
+async fn what_one_group_cached_is_not_another_groups() {
+    let pull = Pull::start().await;
+    pull.client().manifest("latest").await.unwrap();
+    let globex = pull.cell.member_of("globex").await.unwrap();
+    pull.upstream.stop();
+    for reference in ["latest", &pull.image.top.digest().to_string()] {
+        for method in [Method::GET, Method::HEAD] {
+            let path = format!("manifests/{reference}");
+            let answer = pull.client_of("globex", &globex).ask(method, &path, &[]).await.unwrap();
+            assert_eq!(answer.status, 503, "{path}");
+        }
+    }
 }

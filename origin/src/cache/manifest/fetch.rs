@@ -41,8 +41,6 @@ pub(super) struct Fetched {
     bytes: Bytes,
     /// `false` where the store failed: the pull goes on without it.
     kept: bool,
-    /// Whether another group's request was shared.
-    joined: bool,
 }
 
 impl Manifests {
@@ -73,8 +71,9 @@ impl Manifests {
             async move { this.fetch_for(group, image, ask).await }
         };
         let (fetched, joined) = self.commits.ask((request.group, ask.clone()), work).await;
-        let Fetched { manifest, bytes, joined: shared, .. } = fetched?;
-        let status = if joined || shared { CacheStatus::Coalesced } else { CacheStatus::Miss };
+        let Fetched { manifest, bytes, .. } = fetched?;
+        // That another group asks for the same is not this one's to know.
+        let status = if joined { CacheStatus::Coalesced } else { CacheStatus::Miss };
         let StoredManifest { digest, size, media_type } = manifest;
         let bytes = request.body.then_some(bytes);
         Ok(OpenManifest { digest, media_type, size, bytes, status })
@@ -90,8 +89,7 @@ impl Manifests {
             let (this, ask) = (self.clone(), ask.clone());
             async move { this.get_and_store(image, ask).await }
         };
-        let (fetched, joined) = self.gets.ask(ask.clone(), work).await;
-        let fetched = Fetched { joined, ..fetched? };
+        let fetched = self.gets.ask(ask.clone(), work).await.0?;
         if fetched.kept
             && let Err(error) = self.show(group, &ask, &fetched.manifest).await
         {
@@ -113,7 +111,7 @@ impl Manifests {
         inject::at(Point::ManifestStored);
         let size = bytes.len() as u64;
         let manifest = StoredManifest { digest, size, media_type: fetched.media_type };
-        Ok(Fetched { manifest, bytes, kept: stored.is_ok(), joined: false })
+        Ok(Fetched { manifest, bytes, kept: stored.is_ok() })
     }
 
     /// Makes a stored manifest visible to a group, by digest and by the tags it was found under.
