@@ -21,6 +21,8 @@ mod conformance;
 mod flights;
 #[path = "origin/full_disk.rs"]
 mod full_disk;
+#[path = "origin/isolation.rs"]
+mod isolation;
 #[path = "origin/manifests.rs"]
 mod manifests;
 #[path = "origin/patience.rs"]

@@ -1,4 +1,11 @@
 //! Blobs: from the store, from a fetch under way, or from the upstream, once.
+//!
+//! Bytes are kept once a digest, whoever brought them. A group sees them by a link of its own only,
+//! which its own pull makes after the upstream let it have the blob, for its own image. Until then
+//! its requests look as if nobody had the blob: MISS, one request upstream, the upstream's refusal or
+//! outage. That request is a HEAD where the bytes are here, else a GET, which no client can tell; that
+//! the bytes then come faster is no secret of another group's any more, as the upstream said yes.
+//! Manifests are linked for each image of a group, and fetched anew for each.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -119,7 +126,10 @@ impl Blobs {
             if let Some(open) = self.open_stored(request, range, status).await? {
                 return Ok(open);
             }
-            let (flight, boarded) = self.board(request, &boarder).await?;
+            let (flight, boarded) = match self.board(request, &boarder).await {
+                Err(Error::Upstream(_, error)) if is_about_head(&error) => break,
+                boarded => boarded?,
+            };
             status = boarded;
             match flight.departure().await {
                 Ok(Departure::Streaming { length }) => {
@@ -247,6 +257,11 @@ fn positions(
 fn resolve(range: Option<ByteRange>, length: u64) -> Result<Option<RangeInclusive<u64>>, Error> {
     let Some(range) = range else { return Ok(None) };
     range.resolve(length).map(Some).ok_or(Error::RangeNotSatisfiable(length))
+}
+
+/// An upstream that does not take HEAD says nothing of the blob; GET decides.
+fn is_about_head(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::Status { status: 400 | 405 | 501, .. })
 }
 
 fn upstream(error: UpstreamError) -> Error {

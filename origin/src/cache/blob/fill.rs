@@ -4,8 +4,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tracing::{debug, warn};
 
-use super::Blobs;
 use super::download::Source;
+use super::{Blobs, is_about_head};
 use crate::cache::flight::{Full, Grounding, Incoming, Spool, Takeoff};
 use crate::db::groups::GroupId;
 use crate::error::Error;
@@ -107,7 +107,10 @@ impl Blobs {
         if let Ok(Some(_)) = self.db.linked_blob(group, &source.digest).await {
             return Ok(true);
         }
-        source.image.head_blob(&source.digest).await?;
+        match source.image.head_blob(&source.digest).await {
+            Err(error) if is_about_head(&error) => return Ok(false),
+            answer => answer?,
+        };
         Ok(self.link_if_stored(group, &source.digest).await.is_ok())
     }
 

@@ -44,10 +44,6 @@ impl Airport {
             _ => panic!("nothing to join"),
         }
     }
-
-    fn files(&self) -> usize {
-        std::fs::read_dir(self.folder.path()).unwrap().count()
-    }
 }
 
 async fn write(takeoff: &Takeoff, length: Option<u64>, parts: &[&'static str]) -> Spool {
@@ -172,7 +168,7 @@ async fn a_full_disk_is_no_error_of_the_blob() {
 #[tokio::test]
 async fn a_folder_that_is_gone_is_a_disk_that_fails() {
     let (airport, digest) = (airport(), Digest::of(b"hello"));
-    std::fs::remove_dir(airport.folder.path()).unwrap();
+    std::fs::remove_dir_all(airport.folder.path()).unwrap();
     let takeoff = airport.lead(&digest);
     assert!(matches!(takeoff.spool(Some(5)).await, Err(Refusal::Disk)));
 }
