@@ -1,5 +1,7 @@
 //! Who is asking: credentials in, an identity out. What it may do is policy's to say.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
@@ -16,6 +18,7 @@ pub use service::Service;
 pub mod certificate;
 mod jwt;
 pub mod key;
+mod known;
 pub mod personal;
 mod service;
 
@@ -28,7 +31,7 @@ pub struct Identity {
     /// The user's key in this Cell.
     pub user: UserId,
     /// The user's name.
-    pub username: String,
+    pub username: Arc<str>,
 }
 
 /// What an `Authorization` header holds.
@@ -74,6 +77,7 @@ impl Credential {
 pub struct Authenticator {
     db: Db,
     jwt: Jwt,
+    known: known::Known,
     cell: u64,
 }
 
@@ -84,7 +88,8 @@ impl Authenticator {
     /// The key cannot be read or made.
     pub fn new(config: &Config, db: Db) -> anyhow::Result<Self> {
         let key = key::load_or_make(&config.auth.signing_key)?;
-        Ok(Self { db, jwt: Jwt::new(config, &key)?, cell: config.cell.id })
+        let jwt = Jwt::new(config, &key)?;
+        Ok(Self { db, jwt, known: known::Known::new(), cell: config.cell.id })
     }
 
     /// Who sends this request to the registry.
@@ -93,7 +98,7 @@ impl Authenticator {
     /// Nobody ([`Error::Unauthenticated`]), or a bad credential.
     pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Error> {
         match Credential::of(headers)? {
-            Some(Credential::Bearer(token)) => self.jwt.verify(token.expose()),
+            Some(Credential::Bearer(token)) => self.bearer(token.expose()),
             Some(Credential::Basic(password)) => {
                 self.owner(password.expose()).await?.ok_or(Error::Unauthenticated)
             }
@@ -154,9 +159,18 @@ impl Authenticator {
         self.jwt.jwks()
     }
 
+    fn bearer(&self, token: &str) -> Result<Identity, Error> {
+        if let Some(identity) = self.known.owner(token) {
+            return Ok(identity);
+        }
+        let verified = self.jwt.verify(token)?;
+        self.known.remember(token, verified.clone());
+        Ok(verified.identity)
+    }
+
     async fn owner(&self, token: &str) -> Result<Option<Identity>, Error> {
         let owner = self.db.token_owner(token).await?;
-        Ok(owner.map(|owner| Identity { user: owner.user, username: owner.username }))
+        Ok(owner.map(|owner| Identity { user: owner.user, username: owner.username.into() }))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod catalog;
 mod coalesce;
 mod flight;
 pub mod manifest;
+pub mod warm;
 
 /// Where an answer came from; the `x-cache` header and the log field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

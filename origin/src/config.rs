@@ -68,6 +68,9 @@ pub struct Auth {
     /// How long an issued JWT is good.
     #[serde(with = "humantime_serde")]
     pub token_life: Duration,
+    /// How long a member who was let in is let in unasked; zero: not at all.
+    #[serde(with = "humantime_serde")]
+    pub membership_cache: Duration,
     /// The `iss` of issued JWTs; empty: `cell-ID`.
     pub issuer: String,
 }
@@ -77,6 +80,7 @@ impl Default for Auth {
         Self {
             signing_key: "signing-key.pem".into(),
             token_life: Duration::from_secs(15 * 60),
+            membership_cache: Duration::from_secs(2),
             issuer: String::new(),
         }
     }

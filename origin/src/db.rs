@@ -1,8 +1,10 @@
 //! Rows: one SQL text for SQLite and PostgreSQL, one file per question asked of them.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use prometheus_client::metrics::counter::Counter;
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::Migrator;
 use sqlx::{AnyPool, Executor as _};
@@ -57,6 +59,7 @@ pub enum DbError {
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: AnyPool,
+    uses: Counter,
     reads: Arc<Reads>,
 }
 
@@ -69,10 +72,19 @@ impl Db {
         sqlx::any::install_default_drivers();
         let url = config.url.expose();
         let sqlite = url.starts_with("sqlite:");
+        let uses = Counter::default();
+        let (at_first, later) = (uses.clone(), uses.clone());
         let pool = AnyPoolOptions::new()
+            // A file does not hang up.
+            .test_before_acquire(!sqlite)
+            .before_acquire(move |_, _| {
+                later.inc();
+                Box::pin(ready(Ok(true)))
+            })
             .max_connections(config.max_connections)
             .acquire_timeout(Duration::from_secs(10))
             .after_connect(move |connection, _| {
+                at_first.inc();
                 Box::pin(async move {
                     if sqlite {
                         connection.execute(SQLITE_PRAGMAS).await?;
@@ -82,7 +94,13 @@ impl Db {
             })
             .connect(&with_create_mode(url))
             .await?;
-        Ok(Self { pool, reads: Arc::default() })
+        Ok(Self { pool, uses, reads: Arc::default() })
+    }
+
+    /// How often a connection was taken from the pool: once a question, once a transaction.
+    #[must_use]
+    pub fn uses(&self) -> Counter {
+        self.uses.clone()
     }
 
     /// Brings the schema up to date; a schema newer than this program is refused.

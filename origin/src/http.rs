@@ -19,7 +19,6 @@ use crate::cache::catalog::CatalogRequest;
 use crate::cache::manifest::ManifestRequest;
 use crate::db::groups::GroupId;
 use crate::error::Error;
-use crate::policy::{self, Denial, Verdict};
 use crate::upstream::Image;
 
 use action::{Action, Target};
@@ -57,12 +56,7 @@ async fn answer(
     let action = Action::parse(method, uri.path())?;
     let identity = app.auth.identify(headers).await?;
     let Action::Pull { group, image, target } = action else { return Ok(reply::pong()) };
-    let access = app.db.access(&group, identity.user).await?;
-    let group = match policy::decide(access) {
-        Verdict::Allow(group) => group,
-        Verdict::Deny(Denial::NotVisible) => return Err(Error::GroupUnknown(group)),
-        Verdict::Deny(Denial::Disabled) => return Err(Error::Disabled(group)),
-    };
+    let group = app.gate.admit(group, identity.user).await?;
     let namespace = query::values(uri.query().unwrap_or_default(), "ns").next();
     let image = app.upstreams.image(&image, namespace.as_deref())?;
     let pull = Pull { group, image: image.clone(), target, body: method != Method::HEAD };

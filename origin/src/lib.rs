@@ -11,6 +11,7 @@ pub mod check;
 pub mod config;
 pub mod db;
 pub mod error;
+pub mod gate;
 pub mod http;
 pub mod inject;
 pub mod metrics;
@@ -33,8 +34,10 @@ use crate::auth::Authenticator;
 use crate::cache::blob::Blobs;
 use crate::cache::catalog::Catalog;
 use crate::cache::manifest::Manifests;
+use crate::cache::warm::Warm;
 use crate::config::Config;
 use crate::db::Db;
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::upkeep::Upkeep;
@@ -45,6 +48,7 @@ use crate::upstream::Upstreams;
 pub struct App {
     db: Db,
     auth: Authenticator,
+    gate: Gate,
     manifests: Manifests,
     blobs: Blobs,
     catalog: Catalog,
@@ -63,16 +67,25 @@ impl App {
         let db = Db::open(&config.database).await.context("[database] url")?;
         db.migrate().await?;
         let store = Store::open(&config.store)?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Metrics { database_uses: db.uses(), ..Metrics::default() };
+        let metrics = Arc::new(metrics);
         let upstreams = Upstreams::new(config, Arc::clone(&metrics))?;
-        let blobs = Blobs::new(&config.store, db.clone(), store.clone(), Arc::clone(&metrics))
-            .with_context(|| format!("[store] spool {}", config.store.spool.display()))?;
+        let warm = Warm::new(&config.cache);
+        let blobs = Blobs::new(
+            &config.store,
+            db.clone(),
+            store.clone(),
+            warm.clone(),
+            Arc::clone(&metrics),
+        )
+        .with_context(|| format!("[store] spool {}", config.store.spool.display()))?;
         let rules = Arc::new(config.cache.clone());
         let realm = config.http.external_url.join("/jwt/auth")?;
         Ok(Arc::new(Self {
             auth: Authenticator::new(config, db.clone())?,
             upkeep: Upkeep::new(config, db.clone(), store.clone()),
-            manifests: Manifests::new(db.clone(), store, Arc::clone(&rules)),
+            gate: Gate::new(db.clone(), config.auth.membership_cache),
+            manifests: Manifests::new(db.clone(), store, warm, Arc::clone(&rules)),
             blobs,
             catalog: Catalog::new(db.clone(), rules),
             upstreams,

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub upstream_circuit_open: Family<RegistryLabel, Gauge>,
     /// Readings of the configuration's upstreams after the first.
     pub upstream_reloads: Family<Outcome, Counter>,
+    /// Questions to the database and transactions on it.
+    pub database_uses: Counter,
     /// Fetches of blobs under way.
     pub flights: Gauge,
     /// Fetches of blobs that ended, by how.
@@ -183,6 +185,8 @@ impl Metrics {
         registry.register("upstream_circuit_open", help, self.upstream_circuit_open.clone());
         let help = "Readings of the upstreams' configuration after the first";
         registry.register("upstream_reloads", help, self.upstream_reloads.clone());
+        let help = "Questions to the database and transactions on it";
+        registry.register("database_uses", help, self.database_uses.clone());
         registry.register("flights", "Fetches of blobs under way", self.flights.clone());
         let help = "Fetches of blobs that ended";
         registry.register("flights_ended", help, self.flights_ended.clone());

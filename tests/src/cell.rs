@@ -53,12 +53,33 @@ impl Cell {
         Self::at(&Places::default(), upstream, lines).await
     }
 
+    /// Starts cell 1 with settings of other sections changed.
+    ///
+    /// # Errors
+    /// It cannot be assembled.
+    pub async fn tuned(
+        upstream: &str,
+        lines: &str,
+        tune: impl FnOnce(&mut Config),
+    ) -> Result<Self> {
+        Self::begin(&Places::default(), upstream, lines, tune).await
+    }
+
     /// Starts cell 1 on a database and a store that outlive it, with further lines of configuration,
     /// which begin inside `[upstream]`.
     ///
     /// # Errors
     /// It cannot be assembled.
     pub async fn at(places: &Places, upstream: &str, lines: &str) -> Result<Self> {
+        Self::begin(places, upstream, lines, |_| {}).await
+    }
+
+    async fn begin(
+        places: &Places,
+        upstream: &str,
+        lines: &str,
+        tune: impl FnOnce(&mut Config),
+    ) -> Result<Self> {
         let folder = TempDir::new()?;
         let home = folder.path().display();
         let own_database = format!("sqlite:{home}/origin.db");
@@ -74,7 +95,8 @@ impl Cell {
         );
         let file = folder.path().join("origin.toml");
         std::fs::write(&file, &text)?;
-        let config = Config::load(&file)?;
+        let mut config = Config::load(&file)?;
+        tune(&mut config);
         let app = App::new(&config).await?;
         reload::start(&app, &file, &config)?;
         let metrics = Arc::clone(app.metrics());
@@ -117,6 +139,12 @@ impl Cell {
     #[must_use]
     pub fn spool(&self) -> std::path::PathBuf {
         self.folder.path().join("spool")
+    }
+
+    /// How often it used its database so far.
+    #[must_use]
+    pub fn database_uses(&self) -> u64 {
+        self.metrics.database_uses.get()
     }
 
     /// Its database.

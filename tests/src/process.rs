@@ -132,6 +132,18 @@ impl Process {
         Ok(f64::from(ticks) / 100.0)
     }
 
+    /// Memory the program has now, in bytes (proc(5): `VmRSS` of `status`).
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next());
+        let kibibytes: u64 = kibibytes.context("/proc/PID/status has no VmRSS")?.parse()?;
+        Ok(kibibytes * 1024)
+    }
+
     /// Asks the program to end and waits for it; after some seconds it is killed.
     pub fn stop(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {

@@ -8,6 +8,7 @@ use e2e::fault::FaultRegistry;
 use e2e::image::{Image, Manifest, noise};
 use e2e::wait::until;
 use oci::Digest;
+use origin::config::Config;
 
 #[path = "origin/access.rs"]
 mod access;
@@ -17,6 +18,8 @@ mod blobs;
 mod catalog;
 #[path = "origin/conformance.rs"]
 mod conformance;
+#[path = "origin/cost.rs"]
+mod cost;
 #[path = "origin/flights.rs"]
 mod flights;
 #[path = "origin/full_disk.rs"]
@@ -48,10 +51,14 @@ impl Pull {
     }
 
     async fn with(lines: &str) -> Self {
+        Self::tuned(lines, |_| {}).await
+    }
+
+    async fn tuned(lines: &str, tune: impl FnOnce(&mut Config)) -> Self {
         let upstream = FaultRegistry::start().await.unwrap();
         let image = Image::multi(&[noise(1, 500_000)]);
         upstream.add("library/app", "latest", &image);
-        let cell = Cell::with(upstream.url(), lines).await.unwrap();
+        let cell = Cell::tuned(upstream.url(), lines, tune).await.unwrap();
         let acme = cell.member_of("acme").await.unwrap();
         Self { upstream, cell, acme, image }
     }

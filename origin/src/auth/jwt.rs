@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::key::SigningKey;
+use super::known::Verified;
 use super::{DEFAULT_ORGANIZATION, Identity, Service};
 use crate::config::{Config, Secret};
 use crate::db::groups::UserId;
@@ -69,10 +70,11 @@ struct Claims<'a> {
 
 /// What of the claims says who a user of the dependency proxy is.
 #[derive(Debug, Deserialize)]
-struct Verified {
+struct Owner {
     sub: String,
     cell_id: u64,
     user_id: i64,
+    exp: u64,
 }
 
 /// A signed token and what the client is told of it.
@@ -135,7 +137,7 @@ impl Jwt {
         let now = issued_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims {
             iss: &self.issuer,
-            sub: identity.map(|identity| identity.username.as_str()),
+            sub: identity.map(|identity| &*identity.username),
             aud: service.as_str(),
             jti: format!("{:032x}", rand::random::<u128>()),
             iat: now,
@@ -151,15 +153,16 @@ impl Jwt {
     }
 
     /// A token that is not good is as if there were none: the client fetches another.
-    pub(super) fn verify(&self, token: &str) -> Result<Identity, Error> {
-        let claims = decode::<Verified>(token, &self.verifying, &self.validation)
+    pub(super) fn verify(&self, token: &str) -> Result<Verified, Error> {
+        let claims = decode::<Owner>(token, &self.verifying, &self.validation)
             .map_err(|_| Error::Unauthenticated)?
             .claims;
         // Two Cells could share a key by mistake; user 1 here is not user 1 there.
         if claims.cell_id != self.cell {
             return Err(Error::Unauthenticated);
         }
-        Ok(Identity { user: UserId(claims.user_id), username: claims.sub })
+        let identity = Identity { user: UserId(claims.user_id), username: claims.sub.into() };
+        Ok(Verified { identity, until: claims.exp.saturating_add(LEEWAY) })
     }
 }
 

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::CacheStatus;
 use super::flight::{Boarder, Boarding, Departure, Flight, Flights, Grounding, Refusal};
+use super::warm::Warm;
 use crate::body::Pieces;
 use crate::config;
 use crate::db::Db;
@@ -73,12 +74,13 @@ pub struct BlobRequest<'r> {
 pub struct Blobs {
     db: Db,
     store: Store,
+    warm: Warm,
     flights: Arc<Flights>,
     metrics: Arc<Metrics>,
 }
 
 impl Blobs {
-    /// Over a database and a store; the spool folder is made, and
+    /// Over a database, a store and what is kept of both in memory; the spool folder is made, and
     /// what earlier runs left there is removed.
     ///
     /// # Errors
@@ -87,11 +89,12 @@ impl Blobs {
         config: &config::Store,
         db: Db,
         store: Store,
+        warm: Warm,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let limit = config.spool_limit.map(|limit| limit.as_u64());
         let flights = Flights::new(&config.spool, limit, metrics.spool_bytes.clone())?;
-        Ok(Self { db, store, metrics, flights })
+        Ok(Self { db, store, warm, metrics, flights })
     }
 
     /// A blob's length: from here, from the group's own fetch under way, or else from the upstream.
@@ -99,7 +102,7 @@ impl Blobs {
     /// # Errors
     /// The upstream refuses or fails, or the database does.
     pub async fn head(&self, request: BlobRequest<'_>) -> Result<BlobHead, Error> {
-        if let Some(size) = self.db.linked_blob(request.group, request.digest).await? {
+        if let Some(size) = self.linked(request).await? {
             return Ok(BlobHead { length: Some(size), status: CacheStatus::Hit });
         }
         if let Some(flight) = self.flights.own(request.digest, request.group)
@@ -189,13 +192,24 @@ impl Blobs {
         }
     }
 
+    async fn linked(&self, request: BlobRequest<'_>) -> Result<Option<u64>, Error> {
+        if let Some(size) = self.warm.blob(request.group, request.digest) {
+            return Ok(Some(size));
+        }
+        let size = self.db.linked_blob(request.group, request.digest).await?;
+        if let Some(size) = size {
+            self.warm.keep_blob(request.group, request.digest, size);
+        }
+        Ok(size)
+    }
+
     async fn open_stored(
         &self,
         request: BlobRequest<'_>,
         range: Option<ByteRange>,
         status: CacheStatus,
     ) -> Result<Option<OpenBlob>, Error> {
-        let Some(size) = self.db.linked_blob(request.group, request.digest).await? else {
+        let Some(size) = self.linked(request).await? else {
             return Ok(None);
         };
         let range = resolve(range, size)?;
@@ -207,6 +221,7 @@ impl Blobs {
             }
             Err(error @ (StoreError::Missing(_) | StoreError::Spoilt(_))) => {
                 warn!(%error, "a row without its object; it is fetched again");
+                self.warm.forget_blob(request.group, request.digest);
                 Ok(None)
             }
             Err(error) => Err(error.into()),

@@ -10,6 +10,7 @@ use self::checks::Checks;
 use self::fetch::{Ask, Fetched};
 use super::CacheStatus;
 use super::coalesce::Coalesced;
+use super::warm::{Warm, WarmManifest};
 use crate::config;
 use crate::db::Db;
 use crate::db::groups::GroupId;
@@ -55,6 +56,7 @@ pub struct ManifestRequest<'r> {
 pub struct Manifests {
     db: Db,
     store: Store,
+    warm: Warm,
     rules: Arc<config::Cache>,
     checks: Checks,
     heads: Coalesced<Ask, ManifestHead>,
@@ -63,13 +65,14 @@ pub struct Manifests {
 }
 
 impl Manifests {
-    /// Over a database and a store.
+    /// Over a database, a store and what is kept of both in memory.
     #[must_use]
-    pub fn new(db: Db, store: Store, rules: Arc<config::Cache>) -> Self {
+    pub fn new(db: Db, store: Store, warm: Warm, rules: Arc<config::Cache>) -> Self {
         Self {
-            checks: Checks::new(db.clone()),
+            checks: Checks::new(db.clone(), warm.clone()),
             db,
             store,
+            warm,
             rules,
             heads: Coalesced::default(),
             gets: Coalesced::default(),
@@ -97,6 +100,10 @@ impl Manifests {
         request: ManifestRequest<'_>,
         digest: &Digest,
     ) -> Result<OpenManifest, Error> {
+        if let Some(warm) = self.warm(request, digest) {
+            self.db.note_manifest_read(request.group, request.image.name(), digest);
+            return Ok(warm);
+        }
         let row = self.db.linked_manifest(request.group, request.image.name(), digest).await?;
         if let Some(row) = row
             && let Some(cached) = self.load(request, row).await?
@@ -114,6 +121,17 @@ impl Manifests {
         self.fetch(request, &reference).await.map_err(upstream)
     }
 
+    fn warm(&self, request: ManifestRequest<'_>, digest: &Digest) -> Option<OpenManifest> {
+        let warm = self.warm.manifest(request.group, request.image.name(), digest)?;
+        Some(OpenManifest {
+            digest: digest.clone(),
+            media_type: warm.media_type,
+            size: warm.bytes.len() as u64,
+            bytes: request.body.then_some(warm.bytes),
+            status: CacheStatus::Hit,
+        })
+    }
+
     /// A row whose object is gone or spoilt counts as a miss and is fetched again.
     async fn load(
         &self,
@@ -121,10 +139,16 @@ impl Manifests {
         row: StoredManifest,
     ) -> Result<Option<OpenManifest>, Error> {
         let StoredManifest { digest, size, media_type } = row;
-        let bytes = match request.body {
-            false => None,
-            true => match self.store.read(&Key::Manifest(&digest)).await {
-                Ok(bytes) if digest.matches(&bytes) => Some(bytes),
+        let bytes = match self.warm(request, &digest) {
+            Some(warm) => warm.bytes,
+            None if !request.body => None,
+            None => match self.store.read(&Key::Manifest(&digest)).await {
+                Ok(bytes) if digest.matches(&bytes) => {
+                    let kept =
+                        WarmManifest { media_type: media_type.clone(), bytes: bytes.clone() };
+                    self.warm.keep_manifest(request.group, request.image.name(), &digest, kept);
+                    Some(bytes)
+                }
                 Ok(_) => {
                     warn!(%digest, "an object that is not its digest; it is fetched again");
                     return Ok(None);

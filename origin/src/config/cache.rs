@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
 /// `[cache]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cache {
     /// What a cached answer is worth when the upstream answers 401 or 403 in its place.
@@ -21,6 +22,25 @@ pub struct Cache {
     /// How often it is written when links were last read; missing: every minute.
     #[serde(with = "humantime_serde")]
     pub read_times_interval: Option<Duration>,
+    /// What warm manifests and the lengths of blobs may take in memory.
+    pub memory: ByteSize,
+    /// How long a row may be gone before what it allowed is no longer served from memory.
+    #[serde(with = "humantime_serde")]
+    pub memory_life: Duration,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            when_refused: WhenRefused::Honest,
+            when_absent: None,
+            recheck_interval: Duration::ZERO,
+            immutable_tags: TagPatterns::default(),
+            read_times_interval: None,
+            memory: ByteSize::mib(64),
+            memory_life: Duration::from_secs(30),
+        }
+    }
 }
 
 impl Cache {

@@ -83,8 +83,8 @@ fn service_of(query: &str) -> Result<Service, Error> {
     )
 }
 
-/// What is asked is noted, not granted: membership is checked at every pull, so that it ends at
-/// once where it ends.
+/// What is asked is noted, not granted: membership is checked at pulls, so that it ends long before
+/// the token does.
 fn pulls(repositories: impl Iterator<Item = Scope>) -> Vec<AccessEntry> {
     repositories
         .filter(|scope| scope.actions.iter().any(|action| action == "pull"))

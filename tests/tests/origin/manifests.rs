@@ -183,7 +183,7 @@ async fn a_rate_limited_head_is_not_followed_by_a_get() {
 
 #[tokio::test]
 async fn a_stored_manifest_that_was_spoilt_is_fetched_again() {
-    let pull = Pull::start().await;
+    let pull = Pull::with("[cache]\nmemory = 0\n").await;
     let digest = pull.image.top.digest();
     let object = pull.cell.objects().join(Key::Manifest(&digest).path().as_ref());
     pull.client().manifest("latest").await.unwrap();

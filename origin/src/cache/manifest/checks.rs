@@ -7,13 +7,11 @@ use oci::{Digest, RepositoryName, Tag};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use crate::db::Db;
+use crate::cache::warm::{Place, Warm};
 use crate::db::groups::GroupId;
 use crate::db::now_millis;
 use crate::db::tags::{TagCheck, TaggedManifest};
-
-/// A tag of an image in a group.
-type Place = (GroupId, RepositoryName, Tag);
+use crate::db::{Db, DbError};
 
 /// How many tags are remembered at most.
 const REMEMBERED: u64 = 100_000;
@@ -33,25 +31,42 @@ type Promise = (Tag, bool);
 #[derive(Debug, Clone)]
 pub(super) struct Checks {
     db: Db,
+    warm: Warm,
     latest: moka::sync::Cache<(Place, Digest), i64>,
     promises: moka::sync::Cache<(GroupId, RepositoryName, Digest), Vec<Promise>>,
     writers: Arc<Semaphore>,
 }
 
 impl Checks {
-    pub(super) fn new(db: Db) -> Self {
+    pub(super) fn new(db: Db, warm: Warm) -> Self {
         let promises =
             moka::sync::Cache::builder().max_capacity(10_000).time_to_live(PROMISES_LAST);
         Self {
             db,
+            warm,
             latest: moka::sync::Cache::new(REMEMBERED),
             promises: promises.build(),
             writers: Arc::new(Semaphore::new(WRITERS)),
         }
     }
 
+    /// The manifests a tag pointed at, the latest first.
+    pub(super) async fn known(&self, place: &Place) -> Result<Vec<TaggedManifest>, DbError> {
+        let mut rows = match self.warm.tag(place) {
+            Some(warm) => warm,
+            None => {
+                let (group, image, tag) = place;
+                let rows = self.db.tagged_manifests(*group, image, tag).await?;
+                self.warm.keep_tag(place, rows.clone());
+                rows
+            }
+        };
+        self.apply(place, &mut rows);
+        Ok(rows)
+    }
+
     /// Brings rows up to what is known here, the latest first.
-    pub(super) fn apply(&self, place: &Place, rows: &mut [TaggedManifest]) {
+    fn apply(&self, place: &Place, rows: &mut [TaggedManifest]) {
         for row in rows.iter_mut() {
             let key = (place.clone(), row.manifest.digest.clone());
             let known = self.latest.get(&key).unwrap_or_default();
@@ -71,14 +86,15 @@ impl Checks {
             return;
         }
         let Ok(permit) = Arc::clone(&self.writers).try_acquire_owned() else { return };
-        let (db, manifest) = (self.db.clone(), manifest.clone());
+        let (db, warm, manifest) = (self.db.clone(), self.warm.clone(), manifest.clone());
         let general = general || row.general;
         tokio::spawn(async move {
             let (group, image, tag) = &place;
             let (digest, media_type) = (&manifest.digest, manifest.media_type.as_str());
             let check = TagCheck { group: *group, image, tag, digest, media_type, general, at };
-            if let Err(error) = db.point_tag(check).await {
-                warn!(%image, %tag, %error, "the time of a check could not be kept");
+            match db.point_tag(check).await {
+                Ok(()) => warm.forget_tag(&place),
+                Err(error) => warn!(%image, %tag, %error, "the time of a check could not be kept"),
             }
             drop(permit);
         });
@@ -134,6 +150,10 @@ mod tests {
         (place, rows)
     }
 
+    fn checks_over(db: &Db) -> Checks {
+        Checks::new(db.clone(), Warm::new(&crate::config::Cache::default()))
+    }
+
     async fn rows(db: &Db, place: &Place) -> Vec<TaggedManifest> {
         db.tagged_manifests(place.0, &place.1, &place.2).await.unwrap()
     }
@@ -142,7 +162,7 @@ mod tests {
     async fn a_check_counts_at_once_and_reaches_its_row_later() {
         let (_folder, db) = database().await;
         let (place, mut known) = old_tag(&db).await;
-        let checks = Checks::new(db.clone());
+        let checks = checks_over(&db);
         let before = now_millis();
         checks.confirm(place.clone(), &known[0], false);
         checks.apply(&place, &mut known);
@@ -157,7 +177,7 @@ mod tests {
     async fn a_row_is_written_again_only_for_news() {
         let (_folder, db) = database().await;
         let (place, mut known) = old_tag(&db).await;
-        let checks = Checks::new(db.clone());
+        let checks = checks_over(&db);
         known[0].checked_at = now_millis();
         checks.confirm(place.clone(), &known[0], false);
         assert_eq!(checks.writers.available_permits(), WRITERS, "it lags by less than a minute");
@@ -172,7 +192,7 @@ mod tests {
     async fn the_tags_of_a_head_wait_for_their_digest() {
         let (_folder, db) = database().await;
         let (place, known) = old_tag(&db).await;
-        let (checks, digest) = (Checks::new(db), &known[0].manifest.digest);
+        let (checks, digest) = (checks_over(&db), &known[0].manifest.digest);
         for general in [false, true] {
             checks.promise(place.clone(), digest.clone(), general);
         }

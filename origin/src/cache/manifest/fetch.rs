@@ -139,6 +139,7 @@ impl Manifests {
                 at: now_millis(),
             };
             self.db.point_tag(check).await?;
+            self.warm.forget_tag(&(group, ask.image.clone(), tag));
         }
         Ok(())
     }

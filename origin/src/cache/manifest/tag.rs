@@ -30,12 +30,9 @@ impl Manifests {
         request: ManifestRequest<'_>,
         tag: &Tag,
     ) -> Result<OpenManifest, Error> {
-        let mut known = self.db.tagged_manifests(request.group, request.image.name(), tag).await?;
-        let asked = {
-            let place = (request.group, request.image.name().clone(), tag.clone());
-            self.checks.apply(&place, &mut known);
-            Asked { request, tag, reference: Reference::Tag(tag.clone()), known }
-        };
+        let place = (request.group, request.image.name().clone(), tag.clone());
+        let known = self.checks.known(&place).await?;
+        let asked = Asked { request, tag, reference: Reference::Tag(tag.clone()), known };
         if let Some(row) = self.unasked(&asked)
             && let Some(open) = self.load(request, row.manifest.clone()).await?
         {
@@ -103,6 +100,7 @@ impl Manifests {
             let (digest, media_type, at) = (&open.digest, open.media_type.as_str(), now_millis());
             let check = TagCheck { group, image, tag, digest, media_type, general, at };
             self.db.point_tag(check).await?;
+            self.warm.forget_tag(&asked.place());
         }
         Ok(open)
     }
