@@ -40,10 +40,15 @@ schema:
     "{{ ruleset }}" schema > rulesets/schema.json
     "{{ ruleset }}" schema --cases > rulesets/cases.schema.json
 
-# Measure the edge: fuel of each ruleset, and Envoy without the filter, with it, and with Lua
-bench: wasm bench-tools
+# Measure the edge (fuel of each ruleset; Envoy without the filter, with it, and with Lua) and the origin
+bench: wasm bench-tools && bench-origin
     cargo build --locked --package topology --bins
     ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" cargo bench --locked --profile dev --package e2e --bench edge
+
+# Measure the origin beside distribution, nginx's proxy_cache and nginx; of all parts, or: just bench-origin cold herd
+bench-origin *parts: bench-tools
+    cargo build --locked --release --package origin
+    ENVOY="$(sh .ci/envoy)" cargo bench --locked --package e2e --no-default-features --bench origin -- {{ parts }}
 
 # Build the filter as Envoy loads it
 wasm:
@@ -85,8 +90,10 @@ test-tools:
     @sh .ci/need dockerd docker.io "a real client for the tests: docker itself"
     @sh .ci/need docker docker.io "speaks to dockerd"
 
-# Bring the load generator and the upstream of the benchmark
+# Bring the load generators and the peers of the benchmarks
 [private]
 bench-tools:
+    @sh .ci/need skopeo skopeo "a real docker client for the benchmark"
+    @sh .ci/need docker-registry docker-registry "the upstream, and a peer, of the benchmark"
     @sh .ci/need wrk wrk "the load of the benchmark"
     @sh .ci/need nginx nginx-light "the upstream of the benchmark"

@@ -1,0 +1,64 @@
+//! Upstream GETs while fifty clients ask for one blob that nobody has yet.
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::fault::FaultRegistry;
+use e2e::image::{Image, noise};
+use oci::Digest;
+use reqwest::Method;
+use tokio::task::JoinSet;
+
+use crate::nginx::Nginx;
+use crate::origins::{Origin, Setup};
+use crate::report::{Budget, bounded, headline};
+use crate::servers::Mirror;
+use crate::site::Site;
+
+const CLIENTS: usize = 50;
+const LENGTH: usize = 20_000_000;
+
+/// Measures and prints.
+///
+/// # Errors
+/// A part is missing or fails.
+pub(crate) async fn print() -> Result<()> {
+    headline("Upstream GETs for one cold 20 MB blob and 50 clients");
+    let layer = noise(3, LENGTH);
+    let digest = Digest::of(&layer);
+    let image = Image::single(&[layer]);
+    let upstream = FaultRegistry::start().await?;
+    upstream.add("library/app", "latest", &image);
+    let origin = Origin::start(upstream.url(), Setup::default()).await?;
+    let mirror = Mirror::start(upstream.url()).await?;
+    let nginx = Nginx::start(upstream.url(), &image).await?;
+    for (site, budget) in [
+        (origin.site("origin"), Budget::AtMost(1.0)),
+        (mirror.site(), Budget::AtLeast(1.0)),
+        (nginx.cache(), Budget::AtLeast(1.0)),
+    ] {
+        let before = gets(&upstream, &digest);
+        herd(&site, &format!("blobs/{digest}")).await?;
+        bounded(site.name, gets(&upstream, &digest) - before, "GETs", budget);
+    }
+    Ok(())
+}
+
+fn gets(upstream: &FaultRegistry, digest: &Digest) -> f64 {
+    let count = upstream.count("GET", &format!("/blobs/{digest}"));
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+async fn herd(site: &Site, end: &str) -> Result<()> {
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (site, end) = (site.clone(), end.to_owned());
+        clients.spawn(async move {
+            let body = site.ask(Method::GET, &end).await?.bytes().await?;
+            ensure!(body.len() == LENGTH, "{}: {} bytes", site.name, body.len());
+            Ok(())
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.context("a client broke")??;
+    }
+    Ok(())
+}
