@@ -36,9 +36,22 @@ const TRAILER: usize = 13;
 /// has the same list.
 #[must_use]
 pub fn looks_like(text: &[u8]) -> bool {
-    MARKS.iter().any(|mark| text.windows(mark.len()).any(|part| part.eq_ignore_ascii_case(mark)))
-        || text.windows(3).any(|part| part == b"eyJ")
-        || text.windows(PAYLOAD + TRAILER).any(is_routable)
+    text.iter().enumerate().any(|(at, byte)| {
+        // Every request's path comes by here: few bytes begin anything.
+        let rest = || text.get(at..).unwrap_or_default();
+        match byte.to_ascii_lowercase() {
+            b'g' | b't' | b'_' | b'd' => MARKS.iter().any(|mark| begins(rest(), mark)),
+            b'e' => rest().starts_with(b"eyJ"),
+            b'.' => at
+                .checked_sub(PAYLOAD)
+                .is_some_and(|start| text.get(start..at + TRAILER).is_some_and(is_routable)),
+            _ => false,
+        }
+    })
+}
+
+fn begins(text: &[u8], mark: &[u8]) -> bool {
+    text.get(..mark.len()).is_some_and(|part| part.eq_ignore_ascii_case(mark))
 }
 
 fn is_routable(part: &[u8]) -> bool {
@@ -70,6 +83,16 @@ mod tests {
             "/ours-YWFhYWFhYWFhYWFhYWFhYWM6MgpvOnJ0CnU6MTYN.01.1417qu08l",
         ] {
             assert!(looks_like(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_mark_is_looked_for() {
+        for mark in MARKS {
+            let upper = mark.to_ascii_uppercase();
+            for mark in [mark, upper.as_slice()] {
+                assert!(looks_like(mark) && looks_like(&[b"/x/", mark, b"y"].concat()));
+            }
         }
     }
 
