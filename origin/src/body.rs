@@ -4,8 +4,10 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::body::Body;
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, Stream, StreamExt as _, TryStreamExt as _, try_unfold};
 
@@ -21,6 +23,29 @@ pub enum Piece {
 
 /// The parts of a body in order; an error cuts the client off.
 pub type Pieces = BoxStream<'static, io::Result<Piece>>;
+
+/// The parts of a response's body, in its extensions: a connection that can send files takes them
+/// in place of the body, which gives the same bytes to all others.
+#[derive(Clone)]
+pub(crate) struct Detached(Arc<Mutex<Option<Pieces>>>);
+
+impl Detached {
+    /// `None` where they are gone: the body is being read.
+    pub(crate) fn take(&self) -> Option<Pieces> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A response of these parts, sent from files where the connection can.
+pub(crate) fn response(pieces: Pieces) -> Response {
+    let detached = Detached(Arc::new(Mutex::new(Some(pieces))));
+    let pieces = detached.clone();
+    let taken = io::Error::other("the body went another way");
+    let bytes = futures_util::stream::once(async move { pieces.take().ok_or(taken) });
+    let mut response = Response::new(Body::from_stream(bytes.map_ok(bytes_of).try_flatten()));
+    response.extensions_mut().insert(detached);
+    response
+}
 
 /// A body's bytes, read chunk by chunk.
 pub(crate) fn bytes_of(pieces: Pieces) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {

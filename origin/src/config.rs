@@ -13,6 +13,7 @@ use url::Url;
 pub use cache::{Cache, WhenRefused};
 pub use database::Database;
 pub use http::Http;
+pub use limits::Limits;
 pub use secret::Secret;
 pub use store::Store;
 pub use upstream::{Credential, Networks, Password, Registry, ShortNames, Upstream, is_host_like};
@@ -20,6 +21,7 @@ pub use upstream::{Credential, Networks, Password, Registry, ShortNames, Upstrea
 mod cache;
 mod database;
 mod http;
+mod limits;
 mod secret;
 pub mod store;
 mod upstream;
@@ -32,6 +34,9 @@ pub struct Config {
     pub cell: Cell,
     /// Where it listens, and as what clients know it.
     pub http: Http,
+    /// What clients may take.
+    #[serde(default)]
+    pub limits: Limits,
     /// Where rows live.
     pub database: Database,
     /// Where bytes live.
@@ -120,6 +125,7 @@ impl Config {
             self.upstreams.iter().all(|upstream| upstream.name != *default),
             "[upstreams.\"{default}\"]: the default upstream has this name; see [upstream] name"
         );
+        self.limits.check()?;
         self.cache.check()?;
         self.store.check()
     }

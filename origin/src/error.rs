@@ -198,6 +198,17 @@ impl Error {
     }
 }
 
+/// The answer where a handler broke down: nobody knows with what.
+pub(crate) fn broken() -> Response {
+    let message = "the dependency proxy failed; the request id says where";
+    let mut response = Response::new(Body::from(envelope(ErrorCode::Unknown, message)));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    response
+}
+
 /// A 401 of the upstream is not the client's to answer: it would drop its login for us.
 fn upstream_status_and_code(subject: Subject, error: &UpstreamError) -> (StatusCode, ErrorCode) {
     let absent = match subject {

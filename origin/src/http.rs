@@ -1,17 +1,14 @@
 //! Requests in, responses out: parse → authenticate → authorize → dispatch.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::ACCEPT;
-use axum::http::{HeaderMap, HeaderValue, Method, Uri};
-use axum::middleware::{self, Next};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use axum::routing::{any, get};
 use oci::{Accept, ByteRange, Page, Reference, query};
-use tracing::{Instrument as _, info, info_span};
 
 use crate::App;
 use crate::cache::blob::BlobRequest;
@@ -23,8 +20,10 @@ use crate::upstream::Image;
 
 use action::{Action, Target};
 
+pub(crate) use reply::X_CACHE;
+
 pub mod action;
-mod health;
+pub(crate) mod health;
 mod reply;
 mod token;
 
@@ -33,11 +32,9 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/jwt/auth", any(token::issue))
         .route("/oauth/discovery/keys", get(token::jwks))
-        .route("/-/liveness", get(health::live))
-        .route("/-/readiness", get(health::ready))
         .fallback(registry)
-        .layer(middleware::from_fn(log))
-        .with_state(app)
+        .with_state(Arc::clone(&app))
+        .merge(health::router(app))
 }
 
 async fn registry(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -126,39 +123,5 @@ fn accept(reference: &Reference, headers: &HeaderMap) -> Accept {
             Accept::parse(lines.filter_map(|line| line.to_str().ok()))
         }
         Reference::Digest(_) => Accept::any(),
-    }
-}
-
-/// One line a request, at its end; the query is left out, as clients put secrets there, and so is a
-/// path that holds one.
-async fn log(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let id = request.headers().get("x-request-id").map_or("-", printable).to_owned();
-    let (method, path) = (request.method().clone(), shown(request.uri().path()).to_owned());
-    let span = info_span!("request", id, %method, path);
-    let response = next.run(request).instrument(span.clone()).await;
-    let status = response.status().as_u16();
-    let cache = response.headers().get(reply::X_CACHE).map_or("-", printable);
-    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    span.in_scope(|| info!(status, cache, duration_us = micros, "answered"));
-    response
-}
-
-fn shown(path: &str) -> &str {
-    if oci::secret::looks_like(path.as_bytes()) { "(hidden)" } else { path }
-}
-
-fn printable(value: &HeaderValue) -> &str {
-    value.to_str().unwrap_or("-")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::shown;
-
-    #[test]
-    fn a_path_that_holds_a_credential_is_not_logged() {
-        assert_eq!(shown("/v2/acme/x"), "/v2/acme/x");
-        assert_eq!(shown("/v2/glpat-abc/x"), "(hidden)");
     }
 }

@@ -17,18 +17,15 @@ pub mod inject;
 pub mod metrics;
 pub mod policy;
 pub mod reload;
+mod serve;
 pub mod store;
 pub mod sweep;
 mod upkeep;
 pub mod upstream;
 
-use std::future::Future;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use axum::serve::ListenerExt as _;
-use tokio::net::TcpListener;
-use tracing::{info, warn};
 
 use crate::auth::Authenticator;
 use crate::cache::blob::Blobs;
@@ -38,10 +35,13 @@ use crate::cache::warm::Warm;
 use crate::config::Config;
 use crate::db::Db;
 use crate::gate::Gate;
+use crate::http::health::Health;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::upkeep::Upkeep;
 use crate::upstream::Upstreams;
+
+pub use serve::serve;
 
 /// Everything a request may need.
 #[derive(Debug)]
@@ -56,6 +56,9 @@ pub struct App {
     upkeep: Upkeep,
     metrics: Arc<Metrics>,
     challenge: oci::Challenge,
+    health: Health,
+    http: config::Http,
+    limits: config::Limits,
 }
 
 impl App {
@@ -80,6 +83,7 @@ impl App {
         )
         .with_context(|| format!("[store] spool {}", config.store.spool.display()))?;
         let rules = Arc::new(config.cache.clone());
+        let health = Health::new(db.clone(), store.clone(), config.store.spool.clone());
         let realm = config.http.external_url.join("/jwt/auth")?;
         Ok(Arc::new(Self {
             auth: Authenticator::new(config, db.clone())?,
@@ -91,6 +95,9 @@ impl App {
             upstreams,
             metrics,
             db,
+            health,
+            http: config.http.clone(),
+            limits: config.limits,
             challenge: oci::Challenge::Bearer {
                 realm: realm.into(),
                 service: Some(auth::Service::DependencyProxy.as_str().to_owned()),
@@ -104,27 +111,4 @@ impl App {
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
-}
-
-/// Serves until `shutdown`, then lets requests under way end.
-///
-/// # Errors
-/// The listener fails.
-pub async fn serve(
-    app: Arc<App>,
-    listener: TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
-    info!(address = %listener.local_addr()?, "listening");
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            warn!(%error, "TCP_NODELAY could not be set");
-        }
-    });
-    let upkeep = app.upkeep.clone();
-    let beside = upkeep.start();
-    let served = axum::serve(listener, http::router(app)).with_graceful_shutdown(shutdown).await;
-    drop(beside);
-    upkeep.finish().await;
-    Ok(served?)
 }

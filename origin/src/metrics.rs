@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 use reqwest::Method;
 
 use crate::cache::CacheStatus;
@@ -37,7 +37,7 @@ pub struct Metrics {
     /// Fetches of blobs under way.
     pub flights: Gauge,
     /// Fetches of blobs that ended, by how.
-    pub flights_ended: Family<Ended, Counter>,
+    pub flights_ended: Family<FlightEnd, Counter>,
     /// Bytes of blobs that upstreams sent.
     pub blob_bytes_fetched: Counter,
     /// Attempts to go on with a blob whose connection broke.
@@ -46,11 +46,23 @@ pub struct Metrics {
     pub blobs_passed_through: Family<PassedThrough, Counter>,
     /// What of the spool is taken.
     pub spool_bytes: Gauge,
+    /// Requests whose answers have ended, by how.
+    pub requests: Family<Ended, Counter>,
+    /// From a request's head to its answer's.
+    pub request_head_seconds: Seconds,
+    /// From a request's head to its answer's end.
+    pub request_seconds: Seconds,
+    /// Bytes of bodies that went to clients.
+    pub sent_bytes: Counter,
+    /// Connections of clients.
+    pub connections: Gauge,
+    /// Connections beyond `max_connections`.
+    pub connections_refused: Counter,
 }
 
 /// Labels of a fetch that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Ended {
+pub struct FlightEnd {
     /// `stored`, `unstored`, `uncached`, `moot` or `failed`.
     pub outcome: &'static str,
 }
@@ -60,6 +72,33 @@ pub struct Ended {
 pub struct PassedThrough {
     /// `limit`, `disk` or `contended`.
     pub reason: &'static str,
+}
+
+/// Labels of a request that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Ended {
+    /// `2xx` and so on; `none` where there was no answer.
+    pub status: &'static str,
+    /// `complete`, `cut`, `stalled` or `gone`.
+    pub end: &'static str,
+}
+
+/// Durations from half a millisecond to minutes, which is what a layer takes.
+#[derive(Debug, Clone)]
+pub struct Seconds(Histogram);
+
+impl Default for Seconds {
+    fn default() -> Self {
+        let buckets = [0.0005, 0.002, 0.005, 0.02, 0.05, 0.2, 0.5, 2.0, 5.0, 20.0, 60.0, 300.0];
+        Self(Histogram::new(buckets))
+    }
+}
+
+impl Seconds {
+    /// Counts one, in seconds.
+    pub fn observe(&self, seconds: f64) {
+        self.0.observe(seconds);
+    }
 }
 
 /// Labels of an answer.
@@ -158,7 +197,7 @@ impl Metrics {
 
     /// Counts a fetch of a blob that ended.
     pub fn flight_ended(&self, outcome: &'static str) {
-        self.flights_ended.get_or_create(&Ended { outcome }).inc();
+        self.flights_ended.get_or_create(&FlightEnd { outcome }).inc();
     }
 
     /// Counts a blob that was streamed without being kept.
@@ -197,6 +236,21 @@ impl Metrics {
         let help = "Blobs streamed without being kept";
         registry.register("blobs_passed_through", help, self.blobs_passed_through.clone());
         registry.register("spool_bytes", "Bytes of the spool in use", self.spool_bytes.clone());
+        self.register_requests(&mut registry);
         registry
+    }
+
+    fn register_requests(&self, registry: &mut Registry) {
+        let help = "Requests whose answers have ended, by status and by how they ended";
+        registry.register("requests", help, self.requests.clone());
+        let (help, head) = ("From a request's head to its answer's", &self.request_head_seconds);
+        registry.register_with_unit("request_head", help, Unit::Seconds, head.0.clone());
+        let (help, all) = ("From a request's head to its answer's end", &self.request_seconds);
+        registry.register_with_unit("request", help, Unit::Seconds, all.0.clone());
+        let (help, sent) = ("Bytes of bodies that went to clients", self.sent_bytes.clone());
+        registry.register_with_unit("sent", help, Unit::Bytes, sent);
+        registry.register("connections", "Connections of clients", self.connections.clone());
+        let help = "Connections that were refused, as there were too many";
+        registry.register("connections_refused", help, self.connections_refused.clone());
     }
 }

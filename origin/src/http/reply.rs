@@ -11,7 +11,7 @@ use oci::Digest;
 use oci::media_type::{OCI_INDEX, OCTET_STREAM};
 use serde_json::{Value, json};
 
-use crate::body::bytes_of;
+use crate::body;
 use crate::cache::CacheStatus;
 use crate::cache::blob::{BlobHead, OpenBlob};
 use crate::cache::catalog::TagList;
@@ -19,7 +19,7 @@ use crate::cache::manifest::OpenManifest;
 use crate::error::API_VERSION;
 
 /// Where an answer came from; see [`CacheStatus`].
-pub(super) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
@@ -98,7 +98,7 @@ fn warn_of(headers: &mut HeaderMap, status: CacheStatus) {
 
 /// A blob or a part of it, streamed.
 pub(super) fn blob(digest: &Digest, blob: OpenBlob) -> Response {
-    let mut response = Response::new(Body::from_stream(bytes_of(blob.body)));
+    let mut response = body::response(blob.body);
     let headers = response.headers_mut();
     describe_blob(headers, digest, blob.status);
     match (blob.range, blob.length) {
