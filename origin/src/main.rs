@@ -10,7 +10,10 @@ use origin::db::groups::{Role, Visibility};
 use origin::{App, admin, reload};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tokio::sync::watch;
+use tracing::warn;
+
+mod log;
 
 /// A Cell's dependency proxy: a pull-through cache of container registries.
 #[derive(Parser)]
@@ -25,7 +28,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve until SIGINT or SIGTERM, then let requests under way end.
+    /// Serve until SIGINT or SIGTERM, then let requests under way end; a second one ends at once.
     ///
     /// Changed upstreams and password files are used within a second or so, and at once on SIGHUP;
     /// what is wrong is refused and logged, and the former ones are still used. Everything else in
@@ -156,25 +159,40 @@ async fn command(config: &Config, cli: Cli) -> Result<()> {
 }
 
 async fn serve(config: &Config, file: &Path, log_json: bool) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if log_json {
-        log.json().init();
-    } else {
-        log.with_ansi(false).init();
-    }
+    // Dropped last, it writes what is still to be written.
+    let _log = log::start(log_json);
     let app = App::new(config).await?;
     reload::start(&app, file, config)?;
     let address = config.http.listen;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let mut signals = signals()?;
+    let mut again = signals.clone();
+    let first = async move {
+        let _ = signals.wait_for(|times| *times > 0).await;
+    };
+    tokio::select! {
+        served = origin::serve(app, listener, first) => served,
+        _ = again.wait_for(|times| *times > 1) => {
+            warn!("told to stop twice: ending at once");
+            Ok(())
+        }
+    }
+}
+
+/// Counts SIGINT and SIGTERM.
+fn signals() -> Result<watch::Receiver<usize>> {
     let (mut interrupt, mut terminate) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    origin::serve(app, listener, async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    let (times, seen) = watch::channel(0);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            times.send_modify(|times| *times += 1);
         }
-    })
-    .await
+    });
+    Ok(seen)
 }

@@ -167,8 +167,8 @@ impl Process {
         let _ = self.child.wait();
     }
 
-    /// The standard library can only kill.
-    fn ask_to_end(&self) {
+    /// Asks the program to end, as the standard library, which can only kill, does not.
+    pub fn ask_to_end(&self) {
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
     }
 

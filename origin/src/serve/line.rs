@@ -69,6 +69,8 @@ enum Phase {
 pub(super) enum Break {
     /// What was promised cannot be sent, or could be mistaken for it.
     Source,
+    /// A placeholder was dropped: hyper gave the connection up, or is out of step.
+    Lost,
     /// No whole request's head in time.
     Head,
     /// No request in time.

@@ -81,7 +81,7 @@ impl Drop for Part {
     /// A promise that nobody asks for any more would be kept to the next placeholder.
     fn drop(&mut self) {
         if let Content::File { left: 1.., line } = &self.content {
-            line.end(Break::Source);
+            line.end(Break::Lost);
         }
     }
 }

@@ -170,7 +170,7 @@ impl AsyncRead for Wire {
 impl Drop for Wire {
     /// To an HTTP/1.0 client a plain end is a good one.
     fn drop(&mut self) {
-        if matches!(self.line.broken(), Some(Break::Source | Break::Shutdown)) {
+        if matches!(self.line.broken(), Some(Break::Source | Break::Lost | Break::Shutdown)) {
             let _ = self.stream.set_zero_linger();
         }
     }

@@ -1,0 +1,63 @@
+//! What an operator sees from outside.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use e2e::process::free_port;
+use reqwest::get as fetch;
+
+use super::{Served, digest, get, until};
+
+#[tokio::test]
+async fn readiness_names_the_part_that_fails() {
+    let served = Served::with(|_| ()).await;
+    let url = format!("{}/-/readiness", served.cell.url());
+    let (status, report) = get(&url).await.unwrap();
+    assert_eq!((status, report["status"].as_str()), (200, Some("ok")));
+    let spool = served.cell.objects().with_file_name("spool");
+    fs::remove_dir_all(&spool).unwrap();
+    let (_, report) =
+        until("unreadiness", async || get(&url).await.filter(|a| a.0 == 503)).await.unwrap();
+    let checks = serde_json::json!({"database": true, "store": true, "spool": false});
+    assert_eq!(report["checks"], checks);
+    let alive = get(&format!("{}/-/liveness", served.cell.url())).await.unwrap();
+    assert_eq!(alive.0, 200);
+    fs::create_dir(&spool).unwrap();
+    until("readiness", async || get(&url).await.filter(|a| a.0 == 200)).await.unwrap();
+}
+
+#[tokio::test]
+async fn metrics_have_an_address_of_their_own() {
+    let port = free_port().unwrap();
+    let served = Served::with(|config| {
+        config.http.metrics_listen = Some(SocketAddr::from(([127, 0, 0, 1], port)));
+    })
+    .await;
+    let client = served.client();
+    client.blob(&digest()).await.unwrap();
+    until("a hit", async || {
+        let answer = client.blob(&digest()).await.unwrap();
+        (answer.header("x-cache") == "HIT").then_some(())
+    })
+    .await
+    .unwrap();
+    let answer = fetch(format!("http://127.0.0.1:{port}/metrics")).await.unwrap();
+    let media_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    assert!(media_type.starts_with("application/openmetrics-text"), "{media_type}");
+    let page = answer.text().await.unwrap();
+    for line in [
+        r#"dependency_proxy_answers_total{kind="blob",cache="miss"} 1"#,
+        r#"dependency_proxy_answers_total{kind="blob",cache="hit"} 1"#,
+        r#"dependency_proxy_requests_total{status="2xx",end="complete"}"#,
+        "dependency_proxy_request_head_seconds_bucket",
+        "dependency_proxy_request_seconds_count",
+        "dependency_proxy_sent_bytes_total",
+        "dependency_proxy_connections ",
+        "dependency_proxy_flights 0",
+    ] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+    assert!(page.ends_with("# EOF\n"));
+    assert_eq!(get(&format!("http://127.0.0.1:{port}/-/readiness")).await.unwrap().0, 200);
+    assert_eq!(get(&format!("{}/metrics", served.cell.url())).await.unwrap().0, 404);
+}
