@@ -61,7 +61,7 @@ pub async fn serve(
 }
 
 struct Server {
-    shared: Shared,
+    shared: Arc<Shared>,
     tasks: TaskTracker,
     refusals: Refusals,
 }
@@ -92,7 +92,7 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             warn!(%error, "TCP_NODELAY could not be set");
         }
-        self.tasks.spawn(self.shared.clone().serve(stream));
+        self.tasks.spawn(Arc::clone(&self.shared).serve(stream));
     }
 
     /// Streams end by themselves and fetches are stored; what takes longer is cut.

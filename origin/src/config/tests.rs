@@ -30,6 +30,15 @@ fn the_example_file_loads_and_names_every_key() {
         "when_absent",
         "recheck_interval",
         "immutable_tags",
+        "metrics_listen",
+        "drain_delay",
+        "shutdown_timeout",
+        "max_connections",
+        "max_head_bytes",
+        "max_streams",
+        "head_timeout",
+        "idle_timeout",
+        "send_timeout",
     ] {
         assert!(example.contains(key), "{key} is not documented");
     }
@@ -43,6 +52,11 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(config.auth.token_life, Duration::from_secs(900));
     assert_eq!(config.auth.issuer, "cell-1");
     assert_eq!(config.cache.when_refused, WhenRefused::Honest);
+    assert_eq!(config.http.metrics_listen, None);
+    assert_eq!(config.http.drain_delay, Duration::ZERO);
+    assert_eq!(config.http.shutdown_timeout, Duration::from_secs(300));
+    assert_eq!(config.limits.max_connections, 10_000);
+    assert_eq!(config.limits.idle_timeout, Duration::from_secs(65 * 60));
 }
 
 #[test]
@@ -53,6 +67,10 @@ fn a_wrong_key_is_named() {
         ("[upstream]\nurl = \"https://u:p@x/\"\n", "only scheme, host and port"),
         ("[upstream]\nusername = \"me\"\n", "give both or neither"),
         ("[auth]\ntoken_life = \"1s\"\n", "token_life"),
+        ("[limits]\nmax_connections = 0\n", "[limits] max_connections"),
+        ("[limits]\nmax_streams = 0\n", "[limits] max_streams"),
+        ("[limits]\nmax_head_bytes = 8191\n", "[limits] max_head_bytes"),
+        ("[limits]\nidle_timeout = \"0s\"\n", "[limits] idle_timeout"),
         ("[cache]\nwhen_refused = \"maybe\"\n", "maybe"),
         ("[cache]\nrecheck_interval = \"soon\"\n", "recheck_interval"),
         ("[cache]\nimmutable_tags = [\"v[1\"]\n", "v[1"),

@@ -14,6 +14,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error};
@@ -32,7 +33,7 @@ use crate::metrics::Metrics;
 const STREAM_BUFFER: usize = 512 * 1024;
 
 /// What connections have in common.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) router: TowerToHyperService<Router>,
     pub(super) metrics: Arc<Metrics>,
@@ -44,24 +45,23 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(router: Router, metrics: Arc<Metrics>, limits: config::Limits) -> Self {
+    pub(super) fn new(router: Router, metrics: Arc<Metrics>, limits: config::Limits) -> Arc<Self> {
         let router = TowerToHyperService::new(router);
         let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
-        Self { router, metrics, limits, drain, stop }
+        Arc::new(Self { router, metrics, limits, drain, stop })
     }
 
-    pub(super) async fn serve(self, stream: TcpStream) {
+    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream) {
         let line = Arc::new(Line::new(self.limits));
         let wire = Wire::new(stream, Arc::clone(&line));
-        self.metrics.connections.inc();
+        let _counted = Counted::new(&self.metrics);
         self.run(line, wire).await;
-        self.metrics.connections.dec();
     }
 
     /// Until the client leaves, overstays or is sent away.
-    pub(super) async fn run(&self, line: Arc<Line>, wire: Wire) {
+    pub(super) async fn run(self: &Arc<Self>, line: Arc<Line>, wire: Wire) {
         let builder = self.builder();
-        let service = service_fn(|request| self.clone().answer(request, Arc::clone(&line)));
+        let service = service_fn(|request| Arc::clone(self).answer(request, Arc::clone(&line)));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
         let (mut drained, mut draining) = (pin!(self.drain.cancelled()), false);
         let (mut overstayed, mut stopped) = (pin!(line.overstayed()), pin!(self.stop.cancelled()));
@@ -97,12 +97,12 @@ impl Shared {
     }
 
     async fn answer(
-        self,
+        self: Arc<Self>,
         mut request: Request<Incoming>,
         line: Arc<Line>,
     ) -> Result<http::Response<Outgoing>, Infallible> {
         let id = RequestId::of(request.headers());
-        let exchange = Exchange::begin(&request, &id, Arc::clone(&line), self.metrics);
+        let exchange = Exchange::begin(&request, &id, Arc::clone(&line), Arc::clone(&self.metrics));
         let files = request.version() != Version::HTTP_2;
         request.headers_mut().insert(X_REQUEST_ID, id.clone().into_value());
         let called = async { self.router.call(request).await };
@@ -115,6 +115,22 @@ impl Shared {
         response.headers_mut().insert(X_REQUEST_ID, id.into_value());
         exchange.answered(&response);
         Ok(outgoing(response, files.then_some(line), exchange))
+    }
+}
+
+/// Counts a connection however it ends, by a panic too.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(metrics: &Metrics) -> Self {
+        metrics.connections.inc();
+        Self(metrics.connections.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -27,11 +27,15 @@ impl Refusals {
     }
 }
 
-/// Whatever the client sends is read, or the answer would be lost in a reset.
+/// An answer before the request would be taken for garbage; what comes after it is read too, or the
+/// answer would be lost in a reset.
 async fn tell(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut unread = [0; 4096];
+    if stream.read(&mut unread).await? == 0 {
+        return Ok(());
+    }
     stream.write_all(answer().as_bytes()).await?;
     stream.shutdown().await?;
-    let mut unread = [0; 4096];
     while stream.read(&mut unread).await? > 0 {}
     Ok(())
 }

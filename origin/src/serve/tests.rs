@@ -35,7 +35,7 @@ const LENGTH: usize = 16 * 1024 * 1024 + 1;
 struct Gate {
     address: std::net::SocketAddr,
     noise: Arc<Noise>,
-    shared: Shared,
+    shared: Arc<Shared>,
 }
 
 struct Noise {
@@ -69,10 +69,10 @@ impl Gate {
         let address = listener.local_addr().unwrap();
         let router = router(Arc::clone(&noise));
         let shared = Shared::new(router, Arc::new(Metrics::default()), limits);
-        let server = shared.clone();
+        let server = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (server, line) = (server.clone(), Arc::new(Line::new(limits)));
+                let (server, line) = (Arc::clone(&server), Arc::new(Line::new(limits)));
                 let wire = Wire::new(stream, Arc::clone(&line));
                 let wire = if copying { wire.copying() } else { wire };
                 tokio::spawn(async move { server.run(line, wire).await });
