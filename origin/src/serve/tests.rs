@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +14,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use super::connection::Shared;
 use super::line::Line;
@@ -38,19 +39,25 @@ struct Gate {
     shared: Arc<Shared>,
 }
 
+/// Made once: that takes a second.
+static NOISE: LazyLock<(Vec<u8>, Arc<File>)> = LazyLock::new(|| {
+    let words = (0..=LENGTH as u64 / 8).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).take(LENGTH).collect();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&bytes).unwrap();
+    (bytes, Arc::new(file))
+});
+
 struct Noise {
-    bytes: Vec<u8>,
+    bytes: &'static [u8],
     file: Arc<File>,
-    more: tokio::sync::Notify,
+    more: Notify,
 }
 
 impl Noise {
     fn new() -> Self {
-        let words = (0..=LENGTH as u64 / 8).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).take(LENGTH).collect();
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&bytes).unwrap();
-        Self { bytes, file: Arc::new(file), more: tokio::sync::Notify::new() }
+        let (bytes, file) = &*NOISE;
+        Self { bytes, file: Arc::clone(file), more: Notify::new() }
     }
 
     fn piece(&self, range: Range<usize>) -> Piece {

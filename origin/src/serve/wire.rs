@@ -168,9 +168,10 @@ impl AsyncRead for Wire {
 }
 
 impl Drop for Wire {
-    /// To an HTTP/1.0 client a plain end is a good one.
+    /// To an HTTP/1.0 client a plain end is a good one, and of a client that takes nothing the kernel
+    /// would keep the bytes.
     fn drop(&mut self) {
-        if matches!(self.line.broken(), Some(Break::Source | Break::Lost | Break::Shutdown)) {
+        if !matches!(self.line.broken(), None | Some(Break::Head | Break::Idle)) {
             let _ = self.stream.set_zero_linger();
         }
     }
