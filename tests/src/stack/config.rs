@@ -61,7 +61,7 @@ fn origin(settings: &Settings, folder: &Path, origin: &Origin) -> Result<String>
     ))
 }
 
-/// A user name and a password may stand in the URL, as people write it.
+/// It stands for Docker Hub. A user name and a password may stand in the URL, as people write it.
 fn upstream(url: &str) -> Result<String> {
     let mut url: reqwest::Url = url.parse()?;
     let (username, password) = (url.username().to_owned(), url.password().map(str::to_owned));
@@ -73,7 +73,7 @@ fn upstream(url: &str) -> Result<String> {
         anyhow::bail!("it names no host");
     }
     Ok(format!(
-        "[upstream]\nurl = {}\nshort_names = \"library-first\"\n{section}",
+        "[upstream]\nname = \"docker.io\"\nurl = {}\nshort_names = \"library-first\"\n{section}",
         json!(url.as_str())
     ))
 }
