@@ -1,12 +1,9 @@
 //! Several registries and their mirrors: which is asked, by what login, and what a change does.
 
-use std::sync::Arc;
-
 use e2e::client::{Answer, Puller};
 use e2e::fault::{FaultRegistry, Faults, Login, Tokens};
 use e2e::image::{Image, noise};
-use origin::metrics::{Metrics, Outcome};
-use origin::upstream::Upstreams;
+use origin::metrics::Outcome;
 use reqwest::Method;
 
 use super::{Pull, eventually, same_manifest};
@@ -169,15 +166,18 @@ async fn a_blob_that_a_mirror_spoilt_is_fetched_from_the_registry() {
     let (mirror, _) = registry(34).await;
     let pull = Pull::with(&format!("mirrors = [\"{}\"]\n", mirror.url())).await;
     mirror.add("library/app", "latest", &pull.image);
-    let config = origin::config::Config::load(&pull.cell.config_file()).unwrap();
-    let upstreams = Upstreams::new(&config, Arc::new(Metrics::default())).unwrap();
-    let image = upstreams.image(&"app".parse().unwrap(), None).unwrap();
-    let digest = pull.layer_digest();
-    image.get_blob(&digest, 0).await.unwrap();
-    assert_eq!((mirror.seen().len(), pull.upstream.seen().len()), (1, 0));
-    image.distrust_mirrors(&digest);
-    image.get_blob(&digest, 0).await.unwrap();
-    assert_eq!((mirror.seen().len(), pull.upstream.seen().len()), (1, 1));
+    mirror.fail(Faults { corrupt: true, ..Faults::default() });
+    assert!(
+        pull.client().blob(&pull.layer_digest()).await.is_err(),
+        "cut, as it is not its digest"
+    );
+    assert_eq!(pull.blob_gets(), 0);
+    eventually(async || {
+        let again = pull.client().blob(&pull.layer_digest()).await;
+        again.is_ok_and(|again| again.body == pull.layer())
+    })
+    .await;
+    assert_eq!(pull.blob_gets(), 1);
 }
 
 #[tokio::test]
