@@ -19,9 +19,16 @@ const PROBES: [(Method, &[(&str, &str)]); 6] = [
     (Method::GET, &[("if-none-match", "*")]),
 ];
 
+/// Those worth a try in this mood: what is refused is refused in any part.
+fn probes(
+    mood: &Faults,
+) -> impl Iterator<Item = (Method, &'static [(&'static str, &'static str)])> {
+    PROBES.into_iter().take(if mood.status.is_some() { 3 } else { PROBES.len() })
+}
+
 /// How an upstream may answer the stranger.
 fn moods() -> Vec<Faults> {
-    let refusals = [401, 403, 404, 429, 500, 503].map(Some);
+    let refusals = [403, 404, 503].map(Some);
     let refused = refusals.into_iter().map(|status| Faults { status, ..Faults::default() });
     let no_head = Faults { head_status: Some(405), ..Faults::default() };
     refused.chain([Faults::default(), no_head]).collect()
@@ -116,7 +123,7 @@ impl Shown {
 #[tokio::test]
 async fn a_blob_another_group_has_looks_like_one_that_nobody_has() {
     for mood in moods() {
-        for probe in PROBES {
+        for probe in probes(&mood) {
             let path = |image: &Image, _: &str| format!("blobs/{}", layer(image));
             let [seen, expected] = both(&mood, probe.clone(), path).await;
             assert_eq!(seen.0, expected.0, "{probe:?} {mood:?}");
@@ -130,7 +137,7 @@ async fn a_blob_another_group_has_looks_like_one_that_nobody_has() {
 #[tokio::test]
 async fn a_manifest_another_group_has_looks_like_one_that_nobody_has() {
     for mood in moods() {
-        for probe in PROBES {
+        for probe in probes(&mood) {
             let by_tag = |_: &Image, tag: &str| format!("manifests/{tag}");
             let [seen, expected] = both(&mood, probe.clone(), by_tag).await;
             assert_eq!(seen, expected, "by tag {probe:?} {mood:?}");
