@@ -125,6 +125,7 @@ impl Config {
             self.upstreams.iter().all(|upstream| upstream.name != *default),
             "[upstreams.\"{default}\"]: the default upstream has this name; see [upstream] name"
         );
+        self.database.check()?;
         self.limits.check()?;
         self.cache.check()?;
         self.store.check()

@@ -1,13 +1,12 @@
 //! Rows: one SQL text for SQLite and PostgreSQL, one file per question asked of them.
 
-use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
 use sqlx::any::AnyPoolOptions;
-use sqlx::migrate::Migrator;
-use sqlx::{AnyPool, Executor as _};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Any, AnyPool, Connection as _, Executor as _, Transaction};
 
 use crate::config;
 
@@ -15,6 +14,8 @@ use reads::Reads;
 
 pub mod audit;
 pub mod blobs;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 pub mod groups;
 pub mod listings;
 pub mod manifests;
@@ -33,7 +34,18 @@ pub enum DbError {
     Sql(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("the database's schema could not be migrated: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrateError),
+    /// A later version of this program has migrated the schema.
+    #[error(
+        "the database's schema has version {found}, this program knows {known} at most: a newer \
+         origin has migrated it. Run that one, or restore the backup from before"
+    )]
+    Newer {
+        /// The schema's version.
+        found: i64,
+        /// The last version this program knows.
+        known: i64,
+    },
     /// A row holds what no version of this program wrote.
     #[error("a row of `{table}` is not readable: {why}")]
     Corrupt {
@@ -59,6 +71,7 @@ pub enum DbError {
 #[derive(Debug, Clone)]
 pub struct Db {
     pool: AnyPool,
+    kind: Kind,
     uses: Counter,
     reads: Arc<Reads>,
 }
@@ -70,31 +83,29 @@ impl Db {
     /// The database cannot be reached or refuses the login.
     pub async fn open(config: &config::Database) -> Result<Self, DbError> {
         sqlx::any::install_default_drivers();
-        let url = config.url.expose();
-        let sqlite = url.starts_with("sqlite:");
+        let kind = Kind::of(config.url.expose());
         let uses = Counter::default();
         let (at_first, later) = (uses.clone(), uses.clone());
         let pool = AnyPoolOptions::new()
-            // A file does not hang up.
-            .test_before_acquire(!sqlite)
-            .before_acquire(move |_, _| {
-                later.inc();
-                Box::pin(ready(Ok(true)))
-            })
             .max_connections(config.max_connections)
-            .acquire_timeout(Duration::from_secs(10))
-            .after_connect(move |connection, _| {
-                at_first.inc();
+            .acquire_timeout(config.acquire_timeout)
+            .test_before_acquire(false)
+            .before_acquire(move |connection, known| {
+                later.inc();
                 Box::pin(async move {
-                    if sqlite {
-                        connection.execute(SQLITE_PRAGMAS).await?;
+                    if known.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
                     }
-                    Ok(())
+                    Ok(true)
                 })
             })
-            .connect(&with_create_mode(url))
+            .after_connect(move |connection, _| {
+                at_first.inc();
+                Box::pin(async move { connection.execute(kind.session()).await.map(drop) })
+            })
+            .connect(&with_create_mode(config.url.expose()))
             .await?;
-        Ok(Self { pool, uses, reads: Arc::default() })
+        Ok(Self { pool, kind, uses, reads: Arc::default() })
     }
 
     /// How often a connection was taken from the pool: once a question, once a transaction.
@@ -103,12 +114,52 @@ impl Db {
         self.uses.clone()
     }
 
-    /// Brings the schema up to date; a schema newer than this program is refused.
+    /// Brings the schema up to date, one origin at a time; a schema newer than this program is refused.
     ///
     /// # Errors
     /// The database refuses, or knows a migration this program does not.
     pub async fn migrate(&self) -> Result<(), DbError> {
-        Ok(MIGRATIONS.run(&self.pool).await?)
+        self.migrate_to(None).await
+    }
+
+    async fn migrate_to(&self, version: Option<i64>) -> Result<(), DbError> {
+        let migrated = match self.kind {
+            Kind::Sqlite => self.migrate_locked(version).await,
+            Kind::Postgres => self.migrate_by_lock(version).await,
+        };
+        match migrated {
+            Err(DbError::Migrate(MigrateError::VersionMissing(_))) => Err(self.newer().await?),
+            migrated => migrated,
+        }
+    }
+
+    /// SQLite has no lock but that of a transaction which may write from its start.
+    async fn migrate_locked(&self, version: Option<i64>) -> Result<(), DbError> {
+        let mut transaction = self.begin().await?;
+        MIGRATIONS.run_direct(version, &mut *transaction, false).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// The lock is the session's, and a failed migration keeps it: the session ends here.
+    async fn migrate_by_lock(&self, version: Option<i64>) -> Result<(), DbError> {
+        let mut session = self.pool.acquire().await?.detach();
+        session.execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
+        let migrated = MIGRATIONS.run_direct(version, &mut session, false).await;
+        session.close().await?;
+        Ok(migrated?)
+    }
+
+    async fn newer(&self) -> Result<DbError, DbError> {
+        let (found,): (i64,) = sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations")
+            .fetch_one(&self.pool)
+            .await?;
+        let known = MIGRATIONS.iter().map(|migration| migration.version).max();
+        Ok(DbError::Newer { found, known: known.unwrap_or_default() })
+    }
+
+    /// Begins what writes, too: a reader that became a writer would find SQLite locked.
+    async fn begin(&self) -> Result<Transaction<'static, Any>, DbError> {
+        Ok(self.pool.begin_with(self.kind.begin()).await?)
     }
 
     /// Does what no question asked of it does, on one connection.
@@ -128,9 +179,43 @@ impl Db {
     }
 }
 
-/// WAL lets pulls read while a fill commits; NORMAL loses no committed row to a killed process.
-const SQLITE_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
-     PRAGMA busy_timeout = 10000; PRAGMA foreign_keys = ON";
+/// A connection idle for longer is asked whether it still lives, before a request relies on it.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// What differs between databases, and all that does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    fn of(url: &str) -> Self {
+        if url.starts_with("sqlite:") { Self::Sqlite } else { Self::Postgres }
+    }
+
+    /// What a new connection is told. SQLite: WAL lets pulls read while a fill commits; NORMAL loses
+    /// no committed row to a killed process. PostgreSQL: an answer later than that is for nobody.
+    fn session(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+                 PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON"
+            }
+            Self::Postgres => {
+                "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
+                 SET idle_in_transaction_session_timeout = '30s'"
+            }
+        }
+    }
+
+    fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN",
+        }
+    }
+}
 
 fn with_create_mode(url: &str) -> String {
     if url.starts_with("sqlite:") && !url.contains('?') && !url.contains(":memory:") {

@@ -124,7 +124,7 @@ impl Db {
     }
 
     async fn in_one(&self, steps: &[&str], digest: &str) -> Result<(), DbError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         for step in steps {
             let step = AssertSqlSafe((*step).to_owned());
             sqlx::query(step).bind(digest.to_owned()).execute(&mut *transaction).await?;

@@ -49,7 +49,7 @@ impl Db {
         size: u64,
         groups: &[GroupId],
     ) -> Result<(), DbError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO blobs (digest, size, created_at) VALUES ($1, $2, $3)
              ON CONFLICT (digest) DO UPDATE SET size = excluded.size",

@@ -42,7 +42,7 @@ impl Db {
         question: &str,
         answer: &str,
     ) -> Result<(), DbError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO listings (group_id, image, question, answer, fetched_at)
              VALUES ($1, $2, $3, $4, $5)

@@ -60,7 +60,7 @@ impl Db {
         manifest: &StoredManifest,
     ) -> Result<(), DbError> {
         let (digest, now) = (manifest.digest.to_string(), now_millis());
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO manifests (digest, size, created_at) VALUES ($1, $2, $3)
              ON CONFLICT (digest) DO UPDATE SET size = excluded.size",

@@ -82,7 +82,7 @@ impl Db {
     pub async fn write_reads(&self) -> Result<usize, DbError> {
         let rows: Vec<_> = self.reads.take().into_iter().collect();
         for batch in rows.chunks(BATCH) {
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.begin().await?;
             for (link, at) in batch {
                 link.touch(*at, &mut transaction).await?;
             }

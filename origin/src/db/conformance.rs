@@ -1,0 +1,393 @@
+//! What the database must do, whichever it is: one list of cases, run on each.
+
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a failing case panics")]
+
+use futures_util::future::join_all;
+use oci::{Digest, RepositoryName, Tag};
+
+use super::groups::{GroupId, Role, UserId, Visibility};
+use super::manifests::StoredManifest;
+use super::tags::{TagCheck, TaggedManifest};
+use super::{Db, DbError, MIGRATIONS, config};
+
+/// Makes a test of every case, each with a database of its own: `database_conformance!(database)`,
+/// where `async fn database()` gives what keeps the database alive, and how to open it, empty.
+#[macro_export]
+macro_rules! database_conformance {
+    ($database:path) => {
+        $crate::database_conformance! { $database:
+            members_of_a_group_are_members_of_the_groups_below_it
+            a_member_of_a_subgroup_is_no_member_of_the_group_above
+            a_repository_belongs_to_the_deepest_group_that_begins_its_path
+            the_highest_role_on_the_way_counts_and_only_the_deepest_groups_visibility
+            a_group_needs_the_group_above_it_and_a_free_path
+            a_token_is_found_by_its_text_and_kept_as_a_hash
+            expired_and_revoked_tokens_are_nobodys
+            a_blob_is_visible_to_the_groups_it_was_committed_for
+            a_tag_moves_and_its_old_manifest_stays_by_digest
+            a_tag_is_one_manifest_for_each_media_type_the_latest_first
+            tags_of_a_database_of_before_keep_what_they_point_at
+            the_last_lists_of_an_image_are_kept_and_only_so_many
+            a_manifest_is_invisible_to_other_groups_and_images
+            fifty_commits_at_once_all_succeed
+            rows_of_the_first_schema_survive
+            a_schema_newer_than_the_program_is_refused
+            a_refused_schema_is_not_left_locked
+            origins_that_start_at_once_migrate_once
+        }
+    };
+    ($database:path: $($case:ident)*) => { $(
+        #[tokio::test]
+        async fn $case() {
+            let (_alive, config) = $database().await;
+            $crate::db::conformance::$case(&config).await;
+        }
+    )* };
+}
+
+async fn migrated(config: &config::Database) -> Db {
+    let db = Db::open(config).await.unwrap();
+    db.migrate().await.unwrap();
+    db
+}
+
+fn image() -> RepositoryName {
+    "library/alpine".parse().unwrap()
+}
+
+fn manifest(bytes: &[u8]) -> StoredManifest {
+    let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
+    StoredManifest { digest, size, media_type: "application/x; charset=odd".into() }
+}
+
+/// Whatever the case of the path.
+pub async fn members_of_a_group_are_members_of_the_groups_below_it(config: &config::Database) {
+    let db = migrated(config).await;
+    for path in ["acme", "acme/team", "globex"] {
+        db.create_group(path, Visibility::Private).await.unwrap();
+    }
+    let user = db.create_user("ann").await.unwrap();
+    db.add_member("acme", user, Role::Guest).await.unwrap();
+    db.add_member("acme", user, Role::Guest).await.unwrap();
+    for (path, member) in [("acme", true), ("ACME/Team", true), ("globex", false)] {
+        let role = db.access(path, user).await.unwrap().unwrap().role;
+        assert_eq!(role.is_some(), member, "{path}");
+    }
+    assert_eq!(db.access("acme/nobody", user).await.unwrap(), None);
+}
+
+/// Membership goes down only.
+pub async fn a_member_of_a_subgroup_is_no_member_of_the_group_above(config: &config::Database) {
+    let db = migrated(config).await;
+    db.create_group("acme", Visibility::Private).await.unwrap();
+    db.create_group("acme/team", Visibility::Private).await.unwrap();
+    let user = db.create_user("tim").await.unwrap();
+    db.add_member("acme/team", user, Role::Guest).await.unwrap();
+    assert!(db.access("acme/team", user).await.unwrap().unwrap().role.is_some());
+    assert!(db.access("acme", user).await.unwrap().unwrap().role.is_none());
+}
+
+/// The path of the group a repository belongs to, who sees it, and the user's role there.
+async fn owner_of(
+    db: &Db,
+    name: &str,
+    user: Option<UserId>,
+) -> Option<(String, Visibility, Option<Role>)> {
+    let access = db.access_to_repository(&name.parse().unwrap(), user).await.unwrap()?;
+    let (path,): (String,) = sqlx::query_as("SELECT path FROM groups WHERE id = $1")
+        .bind(access.group.0)
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+    Some((path, access.visibility, access.role))
+}
+
+/// Whole segments count.
+pub async fn a_repository_belongs_to_the_deepest_group_that_begins_its_path(
+    config: &config::Database,
+) {
+    let db = migrated(config).await;
+    for path in ["acme", "acme/team", "acme/team/tools"] {
+        db.create_group(path, Visibility::Private).await.unwrap();
+    }
+    for (repository, owner) in [
+        ("acme/app", Some("acme")),
+        ("acme/team", Some("acme/team")),
+        ("acme/team/app", Some("acme/team")),
+        ("acme/team/app/nested", Some("acme/team")),
+        ("acme/teams/app", Some("acme")),
+        ("acme2/app", None),
+        ("nobody/acme", None),
+    ] {
+        let found = owner_of(&db, repository, None).await.map(|(path, ..)| path);
+        assert_eq!(found.as_deref(), owner, "{repository}");
+    }
+}
+
+/// GitLab: "Roles and permissions".
+pub async fn the_highest_role_on_the_way_counts_and_only_the_deepest_groups_visibility(
+    config: &config::Database,
+) {
+    let db = migrated(config).await;
+    db.create_group("acme", Visibility::Private).await.unwrap();
+    db.create_group("acme/oss", Visibility::Public).await.unwrap();
+    let user = db.create_user("ann").await.unwrap();
+    db.add_member("acme", user, Role::Maintainer).await.unwrap();
+    db.add_member("acme/oss", user, Role::Guest).await.unwrap();
+    let seen = async |name, user| {
+        let (_, visibility, role) = owner_of(&db, name, user).await.unwrap();
+        (visibility, role)
+    };
+    let maintains = Some(Role::Maintainer);
+    assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Public, maintains));
+    assert_eq!(seen("acme/oss/app", None).await, (Visibility::Public, None));
+    assert_eq!(seen("acme/app", Some(user)).await, (Visibility::Private, maintains));
+
+    db.add_member("acme", user, Role::Reporter).await.unwrap();
+    db.set_visibility("acme/oss", Visibility::Private).await.unwrap();
+    let reports = Some(Role::Reporter);
+    assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Private, reports));
+    let missing = db.set_visibility("nobody", Visibility::Public).await.unwrap_err();
+    assert_eq!(missing.to_string(), "there is no group `nobody`");
+}
+
+/// The error names what is missing or taken.
+pub async fn a_group_needs_the_group_above_it_and_a_free_path(config: &config::Database) {
+    let db = migrated(config).await;
+    let orphan = db.create_group("acme/team", Visibility::Private).await.unwrap_err();
+    assert_eq!(orphan.to_string(), "there is no group `acme`");
+    assert_eq!(db.user_id("bob").await.unwrap_err().to_string(), "there is no user `bob`");
+    db.create_group("acme", Visibility::Private).await.unwrap();
+    assert!(
+        matches!(db.create_group("Acme", Visibility::Private).await, Err(DbError::Exists(path)) if path == "acme")
+    );
+}
+
+/// To the letter.
+pub async fn a_token_is_found_by_its_text_and_kept_as_a_hash(config: &config::Database) {
+    let db = migrated(config).await;
+    let user = db.create_user("ann").await.unwrap();
+    db.add_token("glpat-secret", user, "laptop").await.unwrap();
+    let owner = db.token_owner("glpat-secret").await.unwrap().unwrap();
+    assert_eq!((owner.user, owner.username.as_str()), (user, "ann"));
+    assert_eq!(db.token_owner("glpat-secreT").await.unwrap(), None);
+    let (hash,): (String,) =
+        sqlx::query_as("SELECT hash FROM tokens").fetch_one(&db.pool).await.unwrap();
+    assert!(!hash.contains("secret"));
+}
+
+/// From the moment on.
+pub async fn expired_and_revoked_tokens_are_nobodys(config: &config::Database) {
+    let db = migrated(config).await;
+    let user = db.create_user("ann").await.unwrap();
+    for (token, sql) in [
+        ("old", "UPDATE tokens SET expires_at = 1"),
+        ("gone", "UPDATE tokens SET revoked_at = 1, expires_at = NULL"),
+    ] {
+        db.add_token(token, user, token).await.unwrap();
+        sqlx::query(sql).execute(&db.pool).await.unwrap();
+        assert_eq!(db.token_owner(token).await.unwrap(), None, "{token}");
+    }
+}
+
+/// And to no other, though its bytes are stored once.
+pub async fn a_blob_is_visible_to_the_groups_it_was_committed_for(config: &config::Database) {
+    let db = migrated(config).await;
+    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    let globex = db.create_group("globex", Visibility::Private).await.unwrap();
+    let digest = Digest::of(b"layer");
+    db.commit_blob(&digest, 5, &[acme]).await.unwrap();
+    assert_eq!(db.linked_blob(acme, &digest).await.unwrap(), Some(5));
+    assert_eq!(db.linked_blob(globex, &digest).await.unwrap(), None);
+    assert_eq!(db.stored_blob(&digest).await.unwrap(), Some(5));
+    db.commit_blob(&digest, 5, &[acme, globex]).await.unwrap();
+    assert_eq!(db.linked_blob(globex, &digest).await.unwrap(), Some(5));
+}
+
+/// Commits a manifest and makes a tag point at it.
+async fn tagged(db: &Db, group: GroupId, tag: &str, stored: &StoredManifest, check: (bool, i64)) {
+    db.commit_manifest(group, &image(), stored).await.unwrap();
+    let (tag, (general, at)) = (tag.parse().unwrap(), check);
+    let StoredManifest { digest, media_type, .. } = stored;
+    let image = &image();
+    let check = TagCheck { group, image, tag: &tag, digest, media_type, general, at };
+    db.point_tag(check).await.unwrap();
+}
+
+/// Clients that resolved it before still pull.
+pub async fn a_tag_moves_and_its_old_manifest_stays_by_digest(config: &config::Database) {
+    let db = migrated(config).await;
+    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    let tag: Tag = "latest".parse().unwrap();
+    let (old, new) = (manifest(b"old"), manifest(b"newer"));
+    tagged(&db, acme, "latest", &old, (true, 1)).await;
+    tagged(&db, acme, "latest", &new, (false, 2)).await;
+    let expected = TaggedManifest { manifest: new, general: false, checked_at: 2 };
+    assert_eq!(db.tagged_manifests(acme, &image(), &tag).await.unwrap(), [expected]);
+    assert_eq!(db.linked_manifest(acme, &image(), &old.digest).await.unwrap(), Some(old));
+}
+
+/// A docker without indexes and one with them are both served.
+pub async fn a_tag_is_one_manifest_for_each_media_type_the_latest_first(config: &config::Database) {
+    let db = migrated(config).await;
+    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    let tag: Tag = "latest".parse().unwrap();
+    let single = StoredManifest { media_type: "single".into(), ..manifest(b"single") };
+    let index = StoredManifest { media_type: "index".into(), ..manifest(b"index") };
+    for (stored, check) in
+        [(&single, (true, 1)), (&index, (true, 3)), (&single, (false, 4)), (&index, (true, 2))]
+    {
+        tagged(&db, acme, "latest", stored, check).await;
+    }
+    let found = db.tagged_manifests(acme, &image(), &tag).await.unwrap();
+    let expected = [
+        TaggedManifest { manifest: single, general: true, checked_at: 4 },
+        TaggedManifest { manifest: index, general: true, checked_at: 2 },
+    ];
+    assert_eq!(found, expected, "what any client is given once, it is given until the tag moves");
+}
+
+/// What the second release wrote.
+pub async fn tags_of_a_database_of_before_keep_what_they_point_at(config: &config::Database) {
+    let db = Db::open(config).await.unwrap();
+    db.migrate_to(Some(2)).await.unwrap();
+    let digest = Digest::of(b"x").to_string();
+    for sql in [
+        "INSERT INTO groups (id, path, enabled, created_at) VALUES (1, 'acme', 1, 0)".to_owned(),
+        format!("INSERT INTO manifests VALUES ('{digest}', 1, 0)"),
+        format!("INSERT INTO manifest_links VALUES (1, 'library/alpine', '{digest}', 'a/b', 0, 0)"),
+        format!("INSERT INTO tags VALUES (1, 'library/alpine', 'latest', '{digest}', 7)"),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&db.pool).await.unwrap();
+    }
+    db.migrate().await.unwrap();
+    let found =
+        db.tagged_manifests(GroupId(1), &image(), &"latest".parse().unwrap()).await.unwrap();
+    let manifest = StoredManifest { media_type: "a/b".into(), ..manifest(b"x") };
+    assert_eq!(found, [TaggedManifest { manifest, general: true, checked_at: 7 }]);
+}
+
+/// An outage serves them.
+pub async fn the_last_lists_of_an_image_are_kept_and_only_so_many(config: &config::Database) {
+    let db = migrated(config).await;
+    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    for answer in ["old", "new"] {
+        db.remember_listing(acme, &image(), "tags?", answer).await.unwrap();
+    }
+    assert_eq!(db.listing(acme, &image(), "tags?").await.unwrap().as_deref(), Some("new"));
+    assert_eq!(db.listing(GroupId(acme.0 + 1), &image(), "tags?").await.unwrap(), None);
+    sqlx::query("UPDATE listings SET fetched_at = 0").execute(&db.pool).await.unwrap();
+    for n in 0..32 {
+        db.remember_listing(acme, &image(), &format!("tags?n={n}"), "part").await.unwrap();
+    }
+    assert_eq!(db.listing(acme, &image(), "tags?").await.unwrap(), None, "the oldest is gone");
+    assert!(db.listing(acme, &image(), "tags?n=0").await.unwrap().is_some());
+}
+
+/// A digest is no key to it.
+pub async fn a_manifest_is_invisible_to_other_groups_and_images(config: &config::Database) {
+    let db = migrated(config).await;
+    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    let stored = manifest(b"manifest");
+    db.commit_manifest(acme, &image(), &stored).await.unwrap();
+    let other: RepositoryName = "library/nginx".parse().unwrap();
+    assert_eq!(db.linked_manifest(acme, &other, &stored.digest).await.unwrap(), None);
+    let stranger = GroupId(acme.0 + 1);
+    assert_eq!(db.linked_manifest(stranger, &image(), &stored.digest).await.unwrap(), None);
+}
+
+/// As a busy Cell commits what it fetched; SQLite has one writer at a time.
+pub async fn fifty_commits_at_once_all_succeed(config: &config::Database) {
+    let db = migrated(config).await;
+    let group = db.create_group("acme", Visibility::Private).await.unwrap();
+    let commits = (0..50_u64).map(|number| {
+        let (db, content) = (db.clone(), number.to_be_bytes());
+        tokio::spawn(async move {
+            let (blob, shared) = (Digest::of(&content), Digest::of(b"shared"));
+            db.commit_blob(&blob, number, &[group]).await.unwrap();
+            db.commit_blob(&shared, 6, &[group]).await.unwrap();
+            tagged(&db, group, "latest", &manifest(&content), (true, 1)).await;
+            assert_eq!(db.linked_blob(group, &blob).await.unwrap(), Some(number));
+        })
+    });
+    assert!(join_all(commits).await.into_iter().all(|commit| commit.is_ok()));
+    let tag = "latest".parse().unwrap();
+    assert!(!db.tagged_manifests(group, &image(), &tag).await.unwrap().is_empty());
+}
+
+/// What the first release wrote is read by this one; its members were guests of private groups.
+pub async fn rows_of_the_first_schema_survive(config: &config::Database) {
+    let db = Db::open(config).await.unwrap();
+    db.migrate_to(Some(1)).await.unwrap();
+    let (layer, stored) = (Digest::of(b"layer"), manifest(b"manifest"));
+    for sql in [
+        "INSERT INTO groups VALUES (1, 'acme', NULL, 1, 0)",
+        "INSERT INTO users VALUES (1, 'ann', 0)",
+        "INSERT INTO members VALUES (1, 1, 0)",
+        &format!("INSERT INTO blobs VALUES ('{layer}', 5, 0)"),
+        &format!("INSERT INTO blob_links VALUES (1, '{layer}', 0, 0)"),
+        &format!("INSERT INTO manifests VALUES ('{}', {}, 0)", stored.digest, stored.size),
+        &format!(
+            "INSERT INTO manifest_links VALUES (1, '{}', '{}', '{}', 0, 0)",
+            image(),
+            stored.digest,
+            stored.media_type
+        ),
+        &format!("INSERT INTO tags VALUES (1, '{}', 'latest', '{}', 0)", image(), stored.digest),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&db.pool).await.unwrap();
+    }
+    db.migrate().await.unwrap();
+    let access = db.access("acme", UserId(1)).await.unwrap().unwrap();
+    assert_eq!((access.role, access.visibility), (Some(Role::Guest), Visibility::Private));
+    assert_eq!(db.linked_blob(GroupId(1), &layer).await.unwrap(), Some(5));
+    let tag: Tag = "latest".parse().unwrap();
+    let found = db.tagged_manifests(GroupId(1), &image(), &tag).await.unwrap();
+    assert_eq!(found, [TaggedManifest { manifest: stored, general: true, checked_at: 0 }]);
+}
+
+/// It says what it found, what it knows, and what to do.
+pub async fn a_schema_newer_than_the_program_is_refused(config: &config::Database) {
+    let db = migrated(config).await;
+    from_the_future(&db).await;
+    let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap();
+    let refused = db.migrate().await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "the database's schema has version 9999, this program knows {known} at most: a newer \
+             origin has migrated it. Run that one, or restore the backup from before"
+        )
+    );
+}
+
+/// Neither the program that was refused nor another one waits for it.
+pub async fn a_refused_schema_is_not_left_locked(config: &config::Database) {
+    let db = migrated(config).await;
+    from_the_future(&db).await;
+    db.migrate().await.unwrap_err();
+    let undo = "DELETE FROM _sqlx_migrations WHERE version = 9999";
+    sqlx::query(undo).execute(&db.pool).await.unwrap();
+    migrated(config).await;
+    db.migrate().await.unwrap();
+}
+
+/// Ten origins of one Cell on an empty database.
+pub async fn origins_that_start_at_once_migrate_once(config: &config::Database) {
+    let origins = (0..10).map(|_| {
+        let config = config.clone();
+        tokio::spawn(async move { migrated(&config).await })
+    });
+    let started: Vec<_> = join_all(origins).await.into_iter().map(Result::unwrap).collect();
+    let applied: (i64,) = sqlx::query_as("SELECT COUNT(*) FROM _sqlx_migrations")
+        .fetch_one(&started[0].pool)
+        .await
+        .unwrap();
+    assert_eq!(applied.0, MIGRATIONS.iter().count() as i64);
+}
+
+async fn from_the_future(db: &Db) {
+    let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, \
+               execution_time) VALUES (9999, 'from the future', TRUE, $1, 0)";
+    sqlx::query(sql).bind(vec![0_u8]).execute(&db.pool).await.unwrap();
+}
