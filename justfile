@@ -83,6 +83,7 @@ test-tools:
     @sh .ci/need docker-registry docker-registry "real registries for the tests, upstream and the cells'"
     @command -v postgres >/dev/null || sh .ci/need pg_ctlcluster postgresql "a real database for the tests"
     @sh .ci/seaweedfs >/dev/null
+    @sh .ci/azurite >/dev/null
     @sh .ci/need podman "podman crun" "a real client for the tests"
     @sh .ci/need crun crun "podman looks for it before it pulls"
     @sh .ci/need buildah buildah "a real client for the tests"

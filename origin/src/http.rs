@@ -11,6 +11,7 @@ use axum::routing::{any, get};
 use oci::{Accept, ByteRange, Page, Reference, query};
 
 use crate::App;
+use crate::cache::CacheStatus;
 use crate::cache::blob::BlobRequest;
 use crate::cache::catalog::CatalogRequest;
 use crate::cache::manifest::ManifestRequest;
@@ -90,6 +91,10 @@ async fn dispatch(
         Target::Blob(digest) if body => {
             let range = headers.get("range").and_then(|range| range.to_str().ok());
             let request = BlobRequest { group, image, digest };
+            if let Some(elsewhere) = app.blobs.redirect(request).await? {
+                app.metrics.answered("blob", CacheStatus::Hit);
+                return Ok(reply::redirect(digest, &elsewhere));
+            }
             let blob = app.blobs.open(request, range.and_then(ByteRange::parse)).await?;
             app.metrics.answered("blob", blob.status);
             Ok(reply::blob(digest, blob))

@@ -195,6 +195,12 @@ impl Store {
         listed.map_ok(object).map_err(StoreError::from).boxed()
     }
 
+    /// Whether clients are sent to the bucket itself.
+    #[must_use]
+    pub fn redirects(&self) -> bool {
+        self.redirect.is_some()
+    }
+
     /// A URL under which anybody may GET this object for a short while. `None`: not offered.
     ///
     /// # Errors

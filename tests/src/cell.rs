@@ -22,6 +22,8 @@ pub struct Places {
     pub database: Option<String>,
     /// The lines of `[store]`, without its spool.
     pub store: Option<String>,
+    /// It calls itself by its own address, as clients need that follow its login challenge.
+    pub reachable: bool,
 }
 
 /// A running origin with a folder of its own.
@@ -86,8 +88,11 @@ impl Cell {
         let database = places.database.as_deref().unwrap_or(&own_database);
         let own_store = format!("url = \"file://{home}/objects\"\n");
         let store = places.store.as_deref().unwrap_or(&own_store);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let known_as = if places.reachable { &url } else { "http://edge.example" };
         let text = format!(
-            "[cell]\nid = 1\n[http]\nlisten = \"127.0.0.1:0\"\nexternal_url = \"http://edge.example\"\n\
+            "[cell]\nid = 1\n[http]\nlisten = \"127.0.0.1:0\"\nexternal_url = \"{known_as}\"\n\
              [database]\nurl = \"{database}\"\n\
              [store]\nspool = \"{home}/spool\"\n{store}\
              [auth]\nsigning_key = \"{home}/key.pem\"\n\
@@ -100,8 +105,6 @@ impl Cell {
         let app = App::new(&config).await?;
         reload::start(&app, &file, &config)?;
         let metrics = Arc::clone(app.metrics());
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}", listener.local_addr()?);
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move {
             let _ = stopped.await;

@@ -8,7 +8,8 @@
 //! - [`production`]: the edge as `envoy/envoy.yaml` sets it up, with TLS on all sides.
 //! - [`ecds`]: filter configurations as Envoy loads them.
 //! - [`distribution`]: a real CNCF registry, an upstream's or a cell's.
-//! - [`postgres`], [`seaweed`]: a real database and a real S3, [`shared`] by the tests of a process.
+//! - [`postgres`], [`seaweed`], [`azurite`]: a real database, a real S3, Microsoft's own emulator of
+//!   Azure, all [`shared`] by the tests of a process; [`gcs`]: a fake, for lack of one.
 //! - [`fault`]: a registry that counts what it is asked and fails on demand.
 //! - [`image`]: images to put into them.
 //! - [`client`], [`clients`]: a client that shows every byte, and real ones.
@@ -18,12 +19,14 @@
 //!
 //! Everything listens on loopback, lives in a folder of its own and goes when its value is dropped.
 
+pub mod azurite;
 pub mod cell;
 pub mod client;
 pub mod clients;
 pub mod distribution;
 pub mod ecds;
 pub mod fault;
+pub mod gcs;
 #[cfg(feature = "wasm-host")]
 pub mod host;
 pub mod image;

@@ -1,8 +1,11 @@
-//! The origin's stores against real ones.
+//! The origin's stores against real ones, and a client that is sent to one.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panic")]
 
 use origin::store::Store;
+
+#[path = "stores/redirects.rs"]
+mod redirects;
 
 /// The store that these lines of `[store]` name.
 fn open(lines: &str) -> Store {
@@ -14,14 +17,72 @@ mod s3 {
     use std::sync::Arc;
 
     use e2e::seaweed::Seaweed;
+    use origin::store::conformance;
 
     use super::*;
 
     async fn store() -> (Arc<Seaweed>, Store) {
         let server = Seaweed::shared().await.unwrap();
-        let bucket = server.bucket();
-        (server, open(&bucket.store_lines()))
+        let store = open(&server.bucket().store_lines());
+        (server, store)
     }
 
     origin::store_conformance!(store);
+
+    #[tokio::test]
+    async fn a_failed_upload_leaves_no_parts_in_the_bucket() {
+        let server = Seaweed::start().await.unwrap();
+        let store = open(&server.bucket().store_lines());
+        conformance::an_upload_that_fails_leaves_no_object(&store).await;
+        assert_eq!(server.uploads().await.unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_wrong_key_is_refused_and_not_shown() {
+        let server = Seaweed::shared().await.unwrap();
+        let lines = server.bucket().store_lines().replace("testsecret", "hunter2");
+        let digest = oci::Digest::of(b"{}");
+        let key = origin::store::Key::Manifest(&digest);
+        let refused = open(&lines).put(&key, "{}".into()).await.unwrap_err();
+        let shown = format!("{refused} {refused:?}");
+        assert!(shown.contains("403") && !shown.contains("hunter2"), "{shown}");
+    }
+}
+
+mod azure {
+    use std::sync::Arc;
+
+    use e2e::azurite::Azurite;
+
+    use super::*;
+
+    async fn store() -> (Arc<Azurite>, Store) {
+        let server = Azurite::shared().await.unwrap();
+        let store = open(&server.store_lines());
+        (server, store)
+    }
+
+    origin::store_conformance!(store);
+}
+
+mod google {
+    use e2e::gcs::Gcs;
+    use origin::store::conformance;
+
+    use super::*;
+
+    async fn store() -> (Gcs, Store) {
+        let server = Gcs::start().await.unwrap();
+        let store = open(&server.store_lines());
+        (server, store)
+    }
+
+    origin::store_conformance!(store);
+
+    #[tokio::test]
+    async fn a_failed_upload_is_aborted() {
+        let (server, store) = store().await;
+        conformance::an_upload_that_fails_leaves_no_object(&store).await;
+        assert_eq!(server.uploads(), (1, 0), "begun, and left over");
+    }
 }

@@ -32,6 +32,7 @@ mod delivery;
 mod download;
 mod fill;
 mod patience;
+mod redirect;
 
 /// How often a fetch may turn out moot, or to have failed for a reason of another group's, before a
 /// request takes a way of its own: once is a race, thrice is a crowd.

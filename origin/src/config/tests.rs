@@ -39,6 +39,10 @@ fn the_example_file_loads_and_names_every_key() {
         "head_timeout",
         "idle_timeout",
         "send_timeout",
+        "acquire_timeout",
+        "part_size",
+        "redirect_life",
+        "store.options",
     ] {
         assert!(example.contains(key), "{key} is not documented");
     }
@@ -57,6 +61,9 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(config.http.shutdown_timeout, Duration::from_secs(300));
     assert_eq!(config.limits.max_connections, 10_000);
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(65 * 60));
+    assert_eq!(config.store.part_size, 8 << 20);
+    assert_eq!((config.store.redirect, config.store.redirect_life.as_secs()), (false, 300));
+    assert_eq!(config.database.acquire_timeout, Duration::from_secs(5));
 }
 
 #[test]
@@ -82,6 +89,22 @@ fn a_wrong_key_is_named() {
             format!("{addition}{MINIMAL}")
         };
         assert!(error_of(&text).contains(named), "{addition}: {}", error_of(&text));
+    }
+    let database = |url| MINIMAL.replace("sqlite:/tmp/origin.db", url);
+    let error = error_of(&database("mysql://u:hunter2@x/y"));
+    assert!(error.contains("[database] url") && !error.contains("hunter2"), "{error}");
+    let store = |url| MINIMAL.replace("file:///tmp/objects\"", &format!("{url}\"\n"));
+    for (url, named) in [
+        ("file:///x\"\nredirect = true\nredirect_life = \"1m", "[store] redirect: "),
+        ("memory:\"\nredirect = true\nredirect_life = \"1m", "[store] redirect: "),
+        ("s3://b\"\nredirect_life = \"0s", "[store] redirect_life"),
+        ("s3://b\"\npart_size = 1\nredirect_life = \"1m", "[store] part_size"),
+        ("file:///x\"\noptions.region = \"x", "[store.options]: `file:`"),
+        ("s3://id:hunter2@b", "[store] url: only scheme"),
+        ("s3://b?x=y", "[store] url: only scheme"),
+    ] {
+        let error = error_of(&store(url));
+        assert!(error.contains(named) && !error.contains("hunter2"), "{url}: {error}");
     }
     assert!(error_of(&MINIMAL.replace("id = 1", "id = 0")).contains("starts at 1"));
     let spool =

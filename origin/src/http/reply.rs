@@ -3,13 +3,14 @@
 use axum::body::Body;
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    IF_NONE_MATCH, LINK, WARNING,
+    IF_NONE_MATCH, LINK, LOCATION, WARNING,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use oci::Digest;
 use oci::media_type::{OCI_INDEX, OCTET_STREAM};
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::body;
 use crate::cache::CacheStatus;
@@ -114,6 +115,17 @@ pub(super) fn blob(digest: &Digest, blob: OpenBlob) -> Response {
         }
         (None, None) => {}
     }
+    response
+}
+
+/// Where else the blob is to be had; the URL is good for its client alone, and not for long.
+pub(super) fn redirect(digest: &Digest, elsewhere: &Url) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let headers = response.headers_mut();
+    describe(headers, digest, CacheStatus::Hit);
+    set(headers, LOCATION, elsewhere.as_str());
+    set(headers, CACHE_CONTROL, "no-store");
     response
 }
 
