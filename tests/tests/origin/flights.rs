@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use e2e::client::{Answer, Puller};
-use e2e::fault::{Break, Faults, RangeLie};
+use e2e::fault::{Break, FaultRegistry, Faults, RangeLie};
 use e2e::image::{Image, noise};
 use futures_util::{StreamExt as _, stream};
 use oci::Digest;
+use origin::metrics::Ended;
 use reqwest::Method;
 
 use super::{Pull, eventually};
@@ -54,9 +55,15 @@ impl Pull {
         folders.map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count()).sum()
     }
 
-    fn counts(&self, metric: &str) -> bool {
-        let metrics = self.cell.metrics().unwrap();
-        metrics.lines().any(|line| line.strip_prefix("dependency_proxy_") == Some(metric))
+    fn stored(&self) -> u64 {
+        let outcome = Ended { outcome: "stored" };
+        self.cell.metrics().flights_ended.get_or_create(&outcome).get()
+    }
+
+    /// Fetches under way, and what they take of the spool.
+    fn flying(&self) -> (i64, i64) {
+        let metrics = self.cell.metrics();
+        (metrics.flights.get(), metrics.spool_bytes.get())
     }
 
     /// The first pull after a failed one, which must fetch anew and keep what it gets.
@@ -96,7 +103,7 @@ async fn fifty_clients_at_any_offset_read_one_growing_blob() {
     let opened: Vec<_> = stream::iter(opened).buffer_unordered(50).collect().await;
     let outside = pull.pull_layer(Some("bytes=500000-")).await.unwrap();
     assert_eq!((outside.status, outside.header("content-range")), (416, "bytes */500000"));
-    assert!(pull.counts("flights 1") && pull.counts("spool_bytes 500000"));
+    assert_eq!(pull.flying(), (1, 500_000));
     pull.upstream.release();
     for (response, expected) in opened {
         let status = if expected.len() == 500_000 { 200 } else { 206 };
@@ -105,9 +112,8 @@ async fn fifty_clients_at_any_offset_read_one_growing_blob() {
     }
     assert_eq!(pull.layer_ranges(), [None]);
     assert_eq!(pull.upstream.count("HEAD", &pull.layer_path()), 0);
-    eventually(async || pull.counts("flights_ended_total{outcome=\"stored\"} 1")).await;
-    eventually(async || pull.counts("flights 0") && pull.counts("spool_bytes 0")).await;
-    assert!(pull.counts("blob_bytes_fetched_total 500000"));
+    eventually(async || pull.stored() == 1 && pull.flying() == (0, 0)).await;
+    assert_eq!(pull.cell.metrics().blob_bytes_fetched.get(), 500_000);
 }
 
 #[tokio::test]
@@ -182,7 +188,7 @@ async fn however_often_a_blob_breaks_it_goes_on_while_bytes_come() {
         let resumed = edges.iter().map(|at| Some(format!("bytes={at}-")));
         let asked: Vec<_> = std::iter::once(None).chain(resumed).collect();
         assert_eq!(pull.layer_ranges(), asked);
-        assert!(pull.counts("blob_resumes_total 8"));
+        assert_eq!(pull.cell.metrics().blob_resumes.get(), 8);
         eventually(async || pull.is_kept().await).await;
     }
 }
@@ -194,6 +200,26 @@ async fn silence_and_an_early_end_are_breaks_too() {
     assert!(pull.client().blob(&pull.layer_digest()).await.unwrap().body == pull.layer());
     let asked = [None, Some("bytes=1000-".to_owned()), Some("bytes=2000-".to_owned())];
     assert_eq!(pull.layer_ranges(), asked);
+}
+
+#[tokio::test]
+async fn a_broken_answer_takes_no_place_from_the_one_that_follows() {
+    let pull = Pull::with("max_connections = 2\nqueue_timeout = \"1s\"\n").await;
+    pull.break_layer(vec![Break::Cut(1000), Break::Cut(2000)], Faults::default());
+    assert!(pull.client().blob(&pull.layer_digest()).await.unwrap().body == pull.layer());
+    assert_eq!(pull.blob_gets(), 3);
+}
+
+#[tokio::test]
+async fn a_mirror_that_sent_a_wrong_blob_is_passed_by() {
+    let mirror = FaultRegistry::start().await.unwrap();
+    let pull = Pull::with(&format!("mirrors = [\"{}\"]\n", mirror.url())).await;
+    mirror.add("library/app", "latest", &pull.image);
+    mirror.fail(Faults { corrupt: true, ..Faults::default() });
+    assert!(pull.pull_layer(None).await.is_err());
+    assert_eq!(pull.blob_gets(), 0);
+    assert!(pull.pull_layer(None).await.unwrap().body == pull.layer());
+    assert_eq!((mirror.count("GET", &pull.layer_path()), pull.blob_gets()), (1, 1));
 }
 
 #[tokio::test]

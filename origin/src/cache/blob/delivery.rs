@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use oci::{Digest, Hasher};
+use oci::Hasher;
 
 use super::download::Source;
 use crate::body::{self, Piece, Pieces};
@@ -49,7 +49,7 @@ pub(super) async fn alone(
     let to_the_end = grounding.length.is_none_or(|length| range.end >= length);
     let at_the_seam = range.start == grounding.at;
     let check = (at_the_seam && to_the_end)
-        .then(|| Check { hasher: grounding.hasher.clone(), digest: source.digest.clone() });
+        .then(|| Check { hasher: grounding.hasher.clone(), source: source.clone() });
     let incoming = match at_the_seam.then(|| grounding.take_rest()).flatten() {
         Some(rest) => rest,
         None => {
@@ -77,7 +77,7 @@ struct Tail {
 
 struct Check {
     hasher: Hasher,
-    digest: Digest,
+    source: Source,
 }
 
 impl Tail {
@@ -102,13 +102,13 @@ impl Tail {
 
     /// Adds to the hash, off the runtime's threads, and holds the last byte back.
     async fn hash(&mut self, mut chunk: Bytes) -> io::Result<Bytes> {
-        let Some(Check { mut hasher, digest }) = self.check.take() else { return Ok(chunk) };
+        let Some(Check { mut hasher, source }) = self.check.take() else { return Ok(chunk) };
         let hashed = chunk.clone();
         let hasher = body::blocking(move || {
             hasher.update(&hashed);
             Ok(hasher)
         });
-        self.check = Some(Check { hasher: hasher.await?, digest });
+        self.check = Some(Check { hasher: hasher.await?, source });
         if self.left == 0 {
             self.held = Some(chunk.split_off(chunk.len().saturating_sub(1)));
         }
@@ -116,10 +116,11 @@ impl Tail {
     }
 
     fn verify(&mut self) -> io::Result<()> {
-        let Some(Check { hasher, digest }) = self.check.take() else { return Ok(()) };
-        if hasher.finish() == digest {
+        let Some(Check { hasher, source }) = self.check.take() else { return Ok(()) };
+        if hasher.finish() == source.digest {
             return Ok(());
         }
+        source.disbelieve();
         Err(io::Error::other("the upstream registry sent a blob that is not its digest"))
     }
 }

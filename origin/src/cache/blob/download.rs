@@ -24,7 +24,9 @@ pub(super) struct Source {
 /// A blob from a position on to its end.
 pub(super) struct Download {
     source: Source,
-    body: BlobBody,
+    /// `None` while it is broken: a dead answer must not keep a place at the upstream that the next
+    /// one needs.
+    body: Option<BlobBody>,
     progress: Progress,
     patience: Patience,
 }
@@ -55,7 +57,15 @@ impl Source {
         if progress.length == Some(0) && !self.digest.matches(b"") {
             return Err(UpstreamError::Protocol("nothing for a digest that is not of nothing"));
         }
-        Ok(Download { source: self.clone(), body, progress, patience: Patience::default() })
+        let (body, patience) = (Some(body), Patience::default());
+        Ok(Download { source: self.clone(), body, progress, patience })
+    }
+}
+
+impl Source {
+    /// What came was wrong: a mirror that sent it is passed by.
+    pub(super) fn disbelieve(&self) {
+        self.image.distrust_mirrors(&self.digest);
     }
 }
 
@@ -75,7 +85,7 @@ impl Download {
 
     async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         while !self.progress.is_complete() {
-            let cut = match self.body.chunk().await {
+            let cut = match self.chunk().await {
                 Ok(Some(chunk)) => match self.progress.take(chunk)? {
                     Some(fresh) => return Ok(Some(self.count(fresh))),
                     None => continue,
@@ -89,6 +99,13 @@ impl Download {
         Ok(None)
     }
 
+    async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        match &mut self.body {
+            Some(body) => body.chunk().await,
+            None => Ok(None),
+        }
+    }
+
     fn count(&mut self, fresh: Bytes) -> Bytes {
         self.patience.progressed();
         self.source.metrics.blob_bytes_fetched.inc_by(fresh.len() as u64);
@@ -96,6 +113,7 @@ impl Download {
     }
 
     async fn resume(&mut self, mut cut: UpstreamError) -> Result<(), UpstreamError> {
+        self.body = None;
         loop {
             let Some(pause) = self.patience.after(&cut, rand::random()) else { return Err(cut) };
             let (digest, position) = (&self.source.digest, self.progress.position);
@@ -105,7 +123,7 @@ impl Download {
             match self.source.image.get_blob(digest, position).await {
                 Ok(body) => {
                     self.progress = self.progress.answered(&body)?;
-                    self.body = body;
+                    self.body = Some(body);
                     return Ok(());
                 }
                 Err(error) => cut = error,

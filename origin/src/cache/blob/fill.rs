@@ -152,6 +152,9 @@ impl Blobs {
 fn fail(takeoff: Takeoff, source: &Source, error: &UpstreamError) -> Outcome {
     let (image, digest) = (source.image.name(), &source.digest);
     warn!(%image, %digest, %error, "a blob could not be fetched");
+    if matches!(error, UpstreamError::Protocol(_)) {
+        source.disbelieve();
+    }
     takeoff.failed(error);
     Outcome::Failed
 }

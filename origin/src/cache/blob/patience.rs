@@ -41,17 +41,28 @@ impl Patience {
 /// Whether the same request may go well a moment later.
 fn is_passing(failure: &UpstreamError) -> bool {
     match failure {
-        UpstreamError::Unreachable(_) | UpstreamError::Timeout => true,
-        UpstreamError::Status { status, .. } => matches!(status, 408 | 429 | 500..),
-        _ => false,
+        UpstreamError::Unreachable(_)
+        | UpstreamError::Timeout
+        | UpstreamError::Busy
+        | UpstreamError::RateLimited { .. }
+        | UpstreamError::Resting { .. } => true,
+        UpstreamError::Status { status, .. } | UpstreamError::Token { status } => {
+            matches!(status, 408 | 429 | 500..)
+        }
+        UpstreamError::Vetoed(_) | UpstreamError::Protocol(_) | UpstreamError::Spool(_) => false,
     }
 }
 
 fn asked_for(failure: &UpstreamError) -> Duration {
-    let UpstreamError::Status { retry_after: Some(after), .. } = failure else {
-        return Duration::ZERO;
-    };
-    after.trim().parse().map_or(Duration::ZERO, Duration::from_secs)
+    match failure {
+        UpstreamError::Status { retry_after: Some(after), .. } => {
+            after.trim().parse().map_or(Duration::ZERO, Duration::from_secs)
+        }
+        UpstreamError::RateLimited { seconds } | UpstreamError::Resting { seconds } => {
+            Duration::from_secs(*seconds)
+        }
+        _ => Duration::ZERO,
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +105,9 @@ mod tests {
         for lasting in [400, 401, 403, 404, 416] {
             assert!(!tried(status(lasting, None)), "{lasting}");
         }
+        assert!(tried(UpstreamError::Busy));
+        assert!(tried(UpstreamError::Token { status: 503 }));
+        assert!(!tried(UpstreamError::Token { status: 401 }));
         assert!(!tried(UpstreamError::Protocol("another range")));
         assert!(!tried(UpstreamError::Vetoed("a private address".into())));
     }
@@ -105,5 +119,7 @@ mod tests {
         assert_eq!(pause("0"), Some(FIRST_PAUSE));
         assert_eq!(pause("3600"), None);
         assert_eq!(pause("soon"), Some(FIRST_PAUSE));
+        let resting = |seconds| Patience::default().after(&UpstreamError::Resting { seconds }, 0.5);
+        assert_eq!((resting(4), resting(60)), (Some(Duration::from_secs(4)), None));
     }
 }
