@@ -8,7 +8,7 @@ use e2e::fault::{Break, FaultRegistry, Faults, RangeLie};
 use e2e::image::{Image, noise};
 use futures_util::{StreamExt as _, stream};
 use oci::Digest;
-use origin::metrics::Ended;
+use origin::metrics::FlightEnd;
 use reqwest::Method;
 
 use super::{Pull, eventually};
@@ -56,7 +56,7 @@ impl Pull {
     }
 
     fn stored(&self) -> u64 {
-        let outcome = Ended { outcome: "stored" };
+        let outcome = FlightEnd { outcome: "stored" };
         self.cell.metrics().flights_ended.get_or_create(&outcome).get()
     }
 
