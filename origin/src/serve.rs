@@ -47,16 +47,14 @@ pub async fn serve(
     let router = http::router(Arc::clone(&app));
     let shared = Shared::new(router, Arc::clone(&app.metrics), app.limits);
     let server = Server { shared, tasks: TaskTracker::new(), refusals: Refusals::default() };
-    let upkeep = app.upkeep.clone();
-    let beside = upkeep.start();
+    let beside = app.upkeep.start();
     server.accept(&listener, shutdown).await;
     app.health.drain();
-    info!("stopping");
     server.accept(&listener, tokio::time::sleep(drain_delay)).await;
     drop(listener);
     server.drain(&app, shutdown_timeout).await;
     drop(beside);
-    upkeep.finish().await;
+    app.upkeep.finish().await;
     Ok(())
 }
 
@@ -97,6 +95,7 @@ impl Server {
 
     /// Streams end by themselves and fetches are stored; what takes longer is cut.
     async fn drain(&self, app: &App, patience: Duration) {
+        info!("stopping");
         self.tasks.close();
         self.shared.drain.cancel();
         let ended = async {

@@ -1,7 +1,7 @@
 //! An origin that is killed at any moment leaves nothing wrong: what the next one serves is right to
 //! the byte, and what the dead one began is swept.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail by panic")]
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! A cell's pull-through cache against an upstream that counts and fails on demand.
 
-#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers fail by panic")]
 
 use e2e::cell::Cell;
 use e2e::client::{Answer, Login, Puller};

@@ -1,6 +1,6 @@
 //! What a lookup costs with a thousand blobs known, and with a million.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use e2e::progress;
@@ -55,7 +55,11 @@ async fn compare(database: &str, urls: &[String; 2], hash: &str) -> Result<()> {
 /// Fills by SQL: eight hexadecimal digits that look random, eight times over.
 async fn fill(url: &str, blobs: u32, hash: &str) -> Result<Shelf> {
     progress::say(&format!("filling a database with {blobs} blobs"));
-    let config = config::Database { url: Secret::new(url.to_owned()), max_connections: 1 };
+    let config = config::Database {
+        url: Secret::new(url.to_owned()),
+        max_connections: 1,
+        acquire_timeout: Duration::from_secs(5),
+    };
     let db = Db::open(&config).await?;
     db.migrate().await?;
     let group = db.create_group("acme", Visibility::Private).await?;
