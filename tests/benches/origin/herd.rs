@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::nginx::Nginx;
 use crate::origins::{Origin, Setup};
-use crate::report::{Budget, bounded, headline};
+use crate::report::{Budget, bounded, headline, value};
 use crate::servers::Mirror;
 use crate::site::Site;
 
@@ -30,14 +30,15 @@ pub(crate) async fn print() -> Result<()> {
     let origin = Origin::start(upstream.url(), Setup::default()).await?;
     let mirror = Mirror::start(upstream.url()).await?;
     let nginx = Nginx::start(upstream.url(), &image).await?;
-    for (site, budget) in [
-        (origin.site("origin"), Budget::AtMost(1.0)),
-        (mirror.site(), Budget::AtLeast(1.0)),
-        (nginx.cache(), Budget::AtLeast(1.0)),
-    ] {
+    for site in [origin.site("origin"), mirror.site(), nginx.cache()] {
         let before = gets(&upstream, &digest);
         herd(&site, &format!("blobs/{digest}")).await?;
-        bounded(site.name, gets(&upstream, &digest) - before, "GETs", budget);
+        let gets = gets(&upstream, &digest) - before;
+        if site.name == "origin" {
+            bounded(site.name, gets, "GETs", Budget::AtMost(1.0));
+        } else {
+            value(site.name, gets, "GETs");
+        }
     }
     Ok(())
 }

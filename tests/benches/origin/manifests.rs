@@ -43,6 +43,7 @@ async fn by_tag(servers: &Servers, rechecking: &Origin) -> Result<()> {
     ratio("checked / distribution proxy", checked / mirror, Budget::AtLeast(1.0));
     ratio("recheck_interval / nginx proxy_cache", unchecked / cache, Budget::AtLeast(0.5));
     ratio("recheck_interval / nginx static", unchecked / files, Budget::AtLeast(0.5));
+    ratio("recheck_interval / distribution proxy", unchecked / mirror, Budget::AtLeast(150.0));
     Ok(())
 }
 

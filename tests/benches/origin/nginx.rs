@@ -1,5 +1,6 @@
 //! nginx, as a cache before a registry and as a server of the same bytes as files.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -61,7 +62,8 @@ fn write(folder: &Path, image: &Image) -> Result<String> {
         add(&format!("manifests/{}", manifest.digest()), &manifest.media_type, &manifest.bytes)?;
     }
     add("manifests/latest", &image.top.media_type, &image.top.bytes)?;
-    for blob in &image.blobs {
+    // Platforms share layers.
+    for blob in image.blobs.iter().collect::<BTreeSet<_>>() {
         add(&format!("blobs/{}", Digest::of(blob)), "application/octet-stream", blob)?;
     }
     Ok(locations)

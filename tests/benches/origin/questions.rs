@@ -17,7 +17,7 @@ const REQUESTS: u32 = 200;
 /// A part is missing or fails.
 pub(crate) async fn print() -> Result<()> {
     let layer = noise(5, 100_000);
-    let image = Image::single(&[layer.clone()]);
+    let image = Image::single(std::slice::from_ref(&layer));
     let upstream = Distribution::start().await?;
     upstream.push("library/app", "latest", &image).await?;
     let log = "warn,sqlx::query=debug";
