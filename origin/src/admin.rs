@@ -27,6 +27,7 @@ pub async fn open(config: &Config) -> Result<Db> {
 pub async fn check(config: &Config, repair: bool, quick: bool) -> Result<bool> {
     let db = Db::open(&config.database).await.context("[database] url")?;
     let store = Store::open(&config.store)?;
+    store.claim(config.cell.id).await?;
     let options = Options { repair, quick, grace: config.store.orphan_grace };
     let progress = Progress::new();
     let checked = check::run(db, store, options, &progress).await;

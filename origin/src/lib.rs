@@ -70,6 +70,7 @@ impl App {
         let db = Db::open(&config.database).await.context("[database] url")?;
         db.migrate().await?;
         let store = Store::open(&config.store)?;
+        store.claim(config.cell.id).await?;
         let metrics = Metrics { database_uses: db.uses(), ..Metrics::default() };
         let metrics = Arc::new(metrics);
         let upstreams = Upstreams::new(config, Arc::clone(&metrics))?;

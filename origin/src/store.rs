@@ -27,6 +27,7 @@ mod audit;
 pub mod conformance;
 mod keys;
 mod open;
+mod owner;
 mod upload;
 
 /// Why an object could not be read or written.

@@ -129,7 +129,8 @@ impl Drop for Postgres {
     }
 }
 
-const QUICK: &str = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n\
+/// What was committed outlives the server's crash, though not the machine's.
+const QUICK: &str = "fsync = off\nfull_page_writes = off\n\
      shared_buffers = 16MB\nmax_connections = 200\n";
 
 /// Where the programs are, and as whom they run: PostgreSQL refuses root.
