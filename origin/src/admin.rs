@@ -25,7 +25,7 @@ pub async fn open(config: &Config) -> Result<Db> {
 /// # Errors
 /// The database or the store fails.
 pub async fn check(config: &Config, repair: bool, quick: bool) -> Result<bool> {
-    let db = Db::open(&config.database).await.context("[database] url")?;
+    let db = open(config).await?;
     let store = Store::open(&config.store)?;
     store.claim(config.cell.id).await?;
     let options = Options { repair, quick, grace: config.store.orphan_grace };

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use e2e::fault::FaultRegistry;
 use e2e::image::{Image, noise};
-use e2e::lasting::LastingCell;
+use e2e::lasting::{LastingCell, Places};
+use e2e::postgres::Postgres;
+use e2e::seaweed::Seaweed;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use oci::Digest;
@@ -57,14 +59,13 @@ async fn pull_to_death(cell: &LastingCell, at: &str, image: &Image) {
     cell.killed(&mut origin).await.unwrap();
 }
 
-async fn survives(upstream: &str, at: String, image: &Image) {
-    let cell = LastingCell::new(upstream, STORE, CACHE).await.unwrap();
-    pull_to_death(&cell, &at, image).await;
-    only_orphans(&cell, &at);
+async fn survives(cell: LastingCell, at: &str, image: &Image) {
+    pull_to_death(&cell, at, image).await;
+    only_orphans(&cell, at);
     let mut origin = cell.start(None).await.unwrap();
     cell.pull("app", "latest", image).await.unwrap_or_else(|error| panic!("{at}: {error}"));
     origin.stop();
-    swept(&cell, &at);
+    swept(&cell, at);
 }
 
 /// The moments a pull passes.
@@ -80,7 +81,24 @@ async fn killed_at_any_step_of_a_pull_it_leaves_nothing_wrong() {
         let last = if point == Point::ReadsWritten { 1 } else { 2 };
         (1..=last).map(move |times| format!("{}:{times}", point.as_str()))
     });
-    let lives = moments.map(|at| survives(upstream.url(), at, &image));
+    let lives = moments.map(async |at| {
+        let cell = LastingCell::new(upstream.url(), STORE, CACHE).await.unwrap();
+        survives(cell, &at, &image).await;
+    });
+    stream::iter(lives).buffer_unordered(4).collect::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn killed_at_any_step_of_a_pull_it_leaves_nothing_wrong_in_postgresql_and_s3_either() {
+    let (postgres, s3) = (Postgres::shared().await.unwrap(), Seaweed::shared().await.unwrap());
+    let (upstream, image) = upstream().await;
+    let points = serving().filter(|point| *point != Point::ReadsWritten);
+    let lives = points.map(async |point| {
+        let store = format!("{}{STORE}", s3.bucket().store_lines());
+        let places = Places { database: postgres.database().unwrap(), store };
+        let cell = LastingCell::elsewhere(&places, upstream.url()).await.unwrap();
+        survives(cell, point.as_str(), &image).await;
+    });
     stream::iter(lives).buffer_unordered(4).collect::<()>().await;
 }
 

@@ -174,9 +174,9 @@ fn explain_tells_why_a_rule_does_not_apply_and_what_the_directory_does_not_know(
     assert_lines(
         &out,
         &[
-            "2  jwt_auth_cell_query: does not apply",
+            "3  jwt_auth_cell_query: does not apply",
             "match[1]: no parameter `cell_id` matches `(?<cell>[0-9]{1,19})`",
-            "4  jwt_auth_scopes: applies",
+            "5  jwt_auth_scopes: applies",
             "-> no Cell: dependency_proxy.cases.json does not know it",
             "${decoded.c} = (does not exist)",
             "transform[1]: no routable token: the checksum does not match",

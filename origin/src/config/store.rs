@@ -77,6 +77,8 @@ impl From<Value> for Setting {
 const MIN_PART: u64 = 5 << 20;
 /// Four parts a blob are in memory at once.
 const MAX_PART: u64 = 1 << 30;
+/// Each sweep lists the whole store.
+const MIN_SWEEP: Duration = Duration::from_secs(1);
 /// What S3 signs for at most.
 const MAX_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -104,6 +106,10 @@ impl Store {
         anyhow::ensure!(
             (MIN_PART..=MAX_PART).contains(&self.part_size),
             "[store] part_size: from {MIN_PART} to {MAX_PART} bytes"
+        );
+        anyhow::ensure!(
+            self.sweep_interval.is_zero() || self.sweep_interval >= MIN_SWEEP,
+            "[store] sweep_interval: at least {MIN_SWEEP:?}, or 0s for never"
         );
         let life = Duration::from_secs(1)..=MAX_LIFE;
         anyhow::ensure!(life.contains(&self.redirect_life), "[store] redirect_life: from 1s to 7d");

@@ -35,6 +35,7 @@ macro_rules! store_conformance {
             an_object_of_another_length_is_told
             what_is_deleted_is_gone
             a_listing_names_every_object
+            a_store_is_one_cells
         }
     };
     ($store:path: $($case:ident)*) => { $(
@@ -161,6 +162,15 @@ pub async fn a_listing_names_every_object(store: &Store) {
         store.delete_listed(&object.name).await.unwrap();
     }
     assert!(listed(store).await.is_empty());
+}
+
+/// Whichever of its origins comes first, and none of another's.
+pub async fn a_store_is_one_cells(store: &Store) {
+    let claims = join_all((0..4).map(|_| store.claim(7))).await;
+    assert!(claims.into_iter().all(|claim| claim.is_ok()));
+    let refused = store.claim(8).await.unwrap_err().to_string();
+    assert!(refused.contains("this store is cell 7's"), "{refused}");
+    store.claim(7).await.unwrap();
 }
 
 async fn blob_comes_back(store: &Store, size: usize) {
