@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use oci::endpoint::EndpointError;
 use oci::error::envelope;
 use oci::page::PageError;
+use oci::secret::shown;
 use oci::{Challenge, ErrorCode};
 use tracing::{error, info};
 
@@ -115,10 +116,11 @@ impl Error {
     #[must_use]
     pub fn into_response(self, challenge: &Challenge) -> Response {
         let Answer { status, code, message } = self.answer();
+        let error = self.logged();
         if status.is_server_error() {
-            error!(status = status.as_u16(), code = code.as_str(), error = %self, "request failed");
+            error!(status = status.as_u16(), code = code.as_str(), error, "request failed");
         } else {
-            info!(status = status.as_u16(), code = code.as_str(), error = %self, "request refused");
+            info!(status = status.as_u16(), code = code.as_str(), error, "request refused");
         }
         let mut response = Response::new(Body::from(envelope(code, &message)));
         *response.status_mut() = status;
@@ -127,6 +129,11 @@ impl Error {
         headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         self.add_headers(headers, challenge);
         response
+    }
+
+    /// Names out of the request stand in it, and clients put credentials into paths and queries.
+    fn logged(&self) -> String {
+        shown(&self.to_string()).to_owned()
     }
 
     fn answer(&self) -> Answer {

@@ -50,6 +50,13 @@ pub fn looks_like(text: &[u8]) -> bool {
     })
 }
 
+/// A path, a name or an error's text as a log may show it: not at all, where it holds what looks like
+/// a credential.
+#[must_use]
+pub fn shown(text: &str) -> &str {
+    if looks_like(text.as_bytes()) { "(hidden)" } else { text }
+}
+
 fn begins(text: &[u8], mark: &[u8]) -> bool {
     text.get(..mark.len()).is_some_and(|part| part.eq_ignore_ascii_case(mark))
 }
@@ -84,6 +91,12 @@ mod tests {
         ] {
             assert!(looks_like(text.as_bytes()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_text_that_holds_a_credential_is_not_shown() {
+        assert_eq!(shown("/v2/acme/x"), "/v2/acme/x");
+        assert_eq!(shown("/v2/glpat-abc/x"), "(hidden)");
     }
 
     #[test]

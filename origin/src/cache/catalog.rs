@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use oci::secret::shown;
 use oci::{Digest, Page, RepositoryName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -107,7 +108,7 @@ impl Catalog {
             Err(error) if tolerates(&self.rules, &error) => {
                 let known = self.recall(request, &question).await?;
                 let answer = known.ok_or_else(|| upstream(error.clone()))?;
-                warn!(%image, %error, "serving a list of before");
+                warn!(image = shown(image.as_str()), %error, "serving a list of before");
                 Ok((read(&answer)?, CacheStatus::Stale))
             }
             Err(error) => Err(upstream(error)),
@@ -124,7 +125,7 @@ impl Catalog {
         let work = || fetch(image.clone(), question.clone());
         let answer = self.asked.ask((name.clone(), question.clone()), work).await.0?;
         if let Err(error) = self.db.remember_listing(group, &name, &key, &answer).await {
-            warn!(image = %name, %error, "a list is served that could not be kept");
+            warn!(image = shown(name.as_str()), %error, "a list is served that could not be kept");
         }
         Ok(answer)
     }

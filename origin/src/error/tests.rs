@@ -71,3 +71,11 @@ async fn causes_inside_the_cell_are_not_told() {
     assert_eq!(status, 503);
     assert!(!body.to_string().contains("secret-path"));
 }
+
+#[test]
+fn a_credential_in_a_name_of_the_request_is_not_logged() {
+    for error in [Error::GroupUnknown, Error::NameInvalid, Error::UnknownService, Error::Disabled] {
+        assert_eq!(error("glpat-SECRET".into()).logged(), "(hidden)");
+        assert!(error("acme".into()).logged().contains("`acme`"));
+    }
+}

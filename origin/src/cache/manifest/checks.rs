@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use oci::secret::shown;
 use oci::{Digest, RepositoryName, Tag};
 use tokio::sync::Semaphore;
 use tracing::warn;
@@ -94,7 +95,10 @@ impl Checks {
             let check = TagCheck { group: *group, image, tag, digest, media_type, general, at };
             match db.point_tag(check).await {
                 Ok(()) => warm.forget_tag(&place),
-                Err(error) => warn!(%image, %tag, %error, "the time of a check could not be kept"),
+                Err(error) => {
+                    let (image, tag) = (shown(image.as_str()), shown(tag.as_str()));
+                    warn!(image, tag, %error, "the time of a check could not be kept");
+                }
             }
             drop(permit);
         });
