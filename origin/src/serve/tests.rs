@@ -14,7 +14,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 use super::connection::Shared;
 use super::line::Line;
@@ -51,13 +51,14 @@ static NOISE: LazyLock<(Vec<u8>, Arc<File>)> = LazyLock::new(|| {
 struct Noise {
     bytes: &'static [u8],
     file: Arc<File>,
-    more: Notify,
+    /// A permit a piece: none is lost that comes before it is waited for.
+    more: Semaphore,
 }
 
 impl Noise {
     fn new() -> Self {
         let (bytes, file) = &*NOISE;
-        Self { bytes, file: Arc::clone(file), more: Notify::new() }
+        Self { bytes, file: Arc::clone(file), more: Semaphore::new(0) }
     }
 
     fn piece(&self, range: Range<usize>) -> Piece {
@@ -160,7 +161,7 @@ async fn growing(State(noise): State<Arc<Noise>>) -> Response {
     let pieces = stream::iter(0..4).then(move |n| {
         let noise = Arc::clone(&noise);
         async move {
-            noise.more.notified().await;
+            noise.more.acquire().await.unwrap().forget();
             Ok(noise.piece(n * 300_000..(n + 1) * 300_000))
         }
     });

@@ -79,7 +79,7 @@ async fn a_growing_file_is_sent_as_it_grows() {
     let ready = client.answer();
     let feed = async {
         for _ in 0..4 {
-            gate.noise.more.notify_one();
+            gate.noise.more.add_permits(1);
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

@@ -55,7 +55,7 @@ async fn a_client_that_waits_for_us_is_not_cut() {
     let feed = async {
         for _ in 0..4 {
             tokio::time::sleep(SHORT.mul_f32(1.5)).await;
-            gate.noise.more.notify_one();
+            gate.noise.more.add_permits(1);
         }
     };
     let (answer, ()) = tokio::join!(client.answer(), feed);
