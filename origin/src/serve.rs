@@ -15,6 +15,7 @@ use connection::Shared;
 use refusal::Refusals;
 
 mod connection;
+mod descriptors;
 mod exchange;
 mod id;
 mod line;
@@ -39,6 +40,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
+    descriptors::make_room(app.limits.max_connections);
     let config::Http { drain_delay, shutdown_timeout, metrics_listen, .. } = app.http;
     if let Some(address) = metrics_listen {
         monitor::start(Arc::clone(&app), address).await.context("[http] metrics_listen")?;
