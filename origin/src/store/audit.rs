@@ -81,13 +81,25 @@ impl Store {
 fn remove_unfinished(folder: &FilePath, older_than: Duration) -> std::io::Result<usize> {
     let mut removed = 0;
     for file in unfinished(folder)? {
-        let age = file.metadata()?.modified()?.elapsed().unwrap_or_default();
-        if age >= older_than {
-            std::fs::remove_file(file)?;
-            removed += 1;
-        }
+        removed += usize::from(unless_gone(remove_old(&file, older_than))?.unwrap_or_default());
     }
     Ok(removed)
+}
+
+fn remove_old(file: &FilePath, older_than: Duration) -> std::io::Result<bool> {
+    let age = file.metadata()?.modified()?.elapsed().unwrap_or_default();
+    if age < older_than {
+        return Ok(false);
+    }
+    std::fs::remove_file(file).map(|()| true)
+}
+
+/// A writer that finished, or another sweep, took it in the meantime: nothing is left to do.
+fn unless_gone<T>(done: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match done {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
+    }
 }
 
 /// `object_store` writes to `NAME#1` and renames; no name of ours has a `#`.
@@ -95,12 +107,11 @@ fn unfinished(folder: &FilePath) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        if !folder.is_dir() {
-            continue;
-        }
-        for entry in std::fs::read_dir(folder)? {
+        let Some(entries) = unless_gone(std::fs::read_dir(folder))? else { continue };
+        for entry in entries {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
+            let Some(kind) = unless_gone(entry.file_type())? else { continue };
+            if kind.is_dir() {
                 folders.push(entry.path());
             } else if entry.file_name().as_encoded_bytes().contains(&b'#') {
                 found.push(entry.path());
@@ -116,6 +127,16 @@ mod tests {
     use oci::Digest;
 
     use super::*;
+
+    #[test]
+    fn a_file_that_is_gone_by_then_ends_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("x#1");
+        assert_eq!(unless_gone(remove_old(&gone, Duration::ZERO)).unwrap(), None);
+        assert!(unfinished(&gone).unwrap().is_empty());
+        std::fs::write(&gone, "").unwrap();
+        assert_eq!(unless_gone(remove_old(&gone, Duration::ZERO)).unwrap(), Some(true));
+    }
 
     #[tokio::test]
     async fn only_half_written_files_that_are_old_are_removed() {
