@@ -84,7 +84,7 @@ impl Store {
         let open::Opened { objects, local, signer } = open::open(config)?;
         let life = config.redirect_life;
         let redirect = signer.filter(|_| config.redirect).map(|signer| Redirect { signer, life });
-        let part_size = usize::try_from(config.part_size)?;
+        let part_size = usize::try_from(config.part_size.as_u64())?;
         Ok(Self { objects, local, redirect, part_size })
     }
 

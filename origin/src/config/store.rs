@@ -27,7 +27,7 @@ pub struct Store {
     pub options: BTreeMap<String, Setting>,
     /// Bytes of a part where a blob is sent to a bucket in parts.
     #[serde(default = "default_part_size")]
-    pub part_size: u64,
+    pub part_size: ByteSize,
     /// Clients fetch blobs from the bucket itself.
     #[serde(default)]
     pub redirect: bool,
@@ -74,9 +74,9 @@ impl From<Value> for Setting {
 }
 
 /// What S3 takes at least, but for the last part.
-const MIN_PART: u64 = 5 << 20;
+const MIN_PART: ByteSize = ByteSize::mib(5);
 /// Four parts a blob are in memory at once.
-const MAX_PART: u64 = 1 << 30;
+const MAX_PART: ByteSize = ByteSize::gib(1);
 /// Each sweep lists the whole store.
 const MIN_SWEEP: Duration = Duration::from_secs(1);
 /// What S3 signs for at most.
@@ -105,7 +105,7 @@ impl Store {
         );
         anyhow::ensure!(
             (MIN_PART..=MAX_PART).contains(&self.part_size),
-            "[store] part_size: from {MIN_PART} to {MAX_PART} bytes"
+            "[store] part_size: from {MIN_PART} to {MAX_PART}"
         );
         anyhow::ensure!(
             self.sweep_interval.is_zero() || self.sweep_interval >= MIN_SWEEP,
@@ -117,8 +117,8 @@ impl Store {
     }
 }
 
-fn default_part_size() -> u64 {
-    8 << 20
+fn default_part_size() -> ByteSize {
+    ByteSize::mib(8)
 }
 
 fn hour() -> Duration {

@@ -61,7 +61,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(config.http.shutdown_timeout, Duration::from_secs(300));
     assert_eq!(config.limits.max_connections, 10_000);
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(65 * 60));
-    assert_eq!(config.store.part_size, 8 << 20);
+    assert_eq!(config.store.part_size.as_u64(), 8 << 20);
     assert_eq!((config.store.redirect, config.store.redirect_life.as_secs()), (false, 300));
     assert_eq!(config.database.acquire_timeout, Duration::from_secs(5));
 }
