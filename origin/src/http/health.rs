@@ -34,7 +34,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new().route("/-/liveness", get(live)).route("/-/readiness", get(ready)).with_state(app)
 }
 
-/// Whether the parts a request needs are there.
+/// Whether the parts a request needs are there, and the spool, which it can do without.
 #[derive(Debug)]
 pub(crate) struct Health {
     db: Db,
@@ -67,9 +67,9 @@ impl Health {
             return parts;
         }
         let (database, store, spool) = tokio::join!(
-            works("the database", self.db.ping()),
-            works("the object store", self.ask_store()),
-            works("the spool folder", self.write_spool()),
+            works("not ready: the database", self.db.ping()),
+            works("not ready: the object store", self.ask_store()),
+            works("blobs are passed through uncached: the spool folder", self.write_spool()),
         );
         let parts = Parts { database, store, spool };
         *last = Some((Instant::now(), parts));
@@ -92,8 +92,8 @@ impl Health {
 async fn works<E: Display>(part: &str, check: impl Future<Output = Result<(), E>>) -> bool {
     match timeout(PATIENCE, check).await {
         Ok(Ok(())) => return true,
-        Ok(Err(error)) => warn!(%error, "not ready: {part} fails"),
-        Err(_) => warn!("not ready: {part} does not answer"),
+        Ok(Err(error)) => warn!(%error, "{part} fails"),
+        Err(_) => warn!("{part} does not answer"),
     }
     false
 }
@@ -103,17 +103,19 @@ async fn live() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// All parts answer, and the origin is not about to stop.
+/// Database and store answer, and the origin is not about to stop. Without a spool it still streams:
+/// were it taken out for that, a full disk would end pulls that need none.
 async fn ready(State(app): State<Arc<App>>) -> Response {
     if app.health.draining.load(Ordering::Relaxed) {
         return unavailable(json!({"status": "draining"}));
     }
     let Parts { database, store, spool } = app.health.parts().await;
     let checks = json!({"database": database, "store": store, "spool": spool});
-    if database && store && spool {
-        return Json(json!({"status": "ok", "checks": checks})).into_response();
+    if !(database && store) {
+        return unavailable(json!({"status": "unavailable", "checks": checks}));
     }
-    unavailable(json!({"status": "unavailable", "checks": checks}))
+    let status = if spool { "ok" } else { "uncached" };
+    Json(json!({"status": status, "checks": checks})).into_response()
 }
 
 fn unavailable(report: Value) -> Response {

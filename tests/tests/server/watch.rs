@@ -16,14 +16,27 @@ async fn readiness_names_the_part_that_fails() {
     assert_eq!((status, report["status"].as_str()), (200, Some("ok")));
     let spool = served.cell.objects().with_file_name("spool");
     fs::remove_dir_all(&spool).unwrap();
-    let (_, report) =
-        until("unreadiness", async || get(&url).await.filter(|a| a.0 == 503)).await.unwrap();
+    let report = report_as(&url, 200, "uncached").await;
     let checks = serde_json::json!({"database": true, "store": true, "spool": false});
+    assert_eq!(report["checks"], checks, "it can still stream");
+    fs::create_dir(&spool).unwrap();
+    report_as(&url, 200, "ok").await;
+    let objects = served.cell.objects();
+    fs::remove_dir_all(&objects).unwrap();
+    fs::write(&objects, "").unwrap();
+    let report = report_as(&url, 503, "unavailable").await;
+    let checks = serde_json::json!({"database": true, "store": false, "spool": true});
     assert_eq!(report["checks"], checks);
     let alive = get(&format!("{}/-/liveness", served.cell.url())).await.unwrap();
     assert_eq!(alive.0, 200);
-    fs::create_dir(&spool).unwrap();
-    until("readiness", async || get(&url).await.filter(|a| a.0 == 200)).await.unwrap();
+}
+
+/// Readiness, once it says so.
+async fn report_as(url: &str, code: u16, status: &str) -> serde_json::Value {
+    let said = async || {
+        get(url).await.filter(|a| a.0 == code && a.1.get("status") == Some(&status.into()))
+    };
+    until(status, said).await.unwrap().1
 }
 
 #[tokio::test]
