@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use origin::config::Config;
 use origin::db::groups::{Role, Visibility};
-use origin::{App, admin, reload};
+use origin::reload::Watch;
+use origin::{App, admin};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -120,18 +121,20 @@ impl Command {
 
 /// `false`: it was done, and something is wrong.
 async fn run(cli: Cli) -> Result<bool> {
+    if let Command::Serve { log_json } = cli.command {
+        return serve(&cli.config, log_json).await.map(|()| true);
+    }
     let config = Config::load(&cli.config)?;
     if let Command::Check { repair, quick } = cli.command {
         return admin::check(&config, repair, quick).await;
     }
-    command(&config, cli).await.map(|()| true)
+    command(&config, cli.command).await.map(|()| true)
 }
 
-async fn command(config: &Config, cli: Cli) -> Result<()> {
-    match cli.command {
-        Command::Serve { log_json } => serve(config, &cli.config, log_json).await,
+async fn command(config: &Config, command: Command) -> Result<()> {
+    match command {
         Command::Migrate => admin::open(config).await.map(drop),
-        Command::CheckConfig | Command::Check { .. } => Ok(()),
+        Command::CheckConfig | Command::Check { .. } | Command::Serve { .. } => Ok(()),
         Command::CreateGroup { path, public } => {
             let visibility = if public { Visibility::Public } else { Visibility::Private };
             admin::create_group(&admin::open(config).await?, &path, visibility).await
@@ -158,11 +161,12 @@ async fn command(config: &Config, cli: Cli) -> Result<()> {
     }
 }
 
-async fn serve(config: &Config, file: &Path, log_json: bool) -> Result<()> {
+async fn serve(file: &Path, log_json: bool) -> Result<()> {
+    let (config, watch) = Watch::load(file)?;
     // Dropped last, it writes what is still to be written.
     let _log = log::start(log_json);
-    let app = App::new(config).await?;
-    reload::start(&app, file, config)?;
+    let app = App::new(&config).await?;
+    watch.start(&app);
     let address = config.http.listen;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;

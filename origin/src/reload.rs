@@ -24,17 +24,34 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// it cannot be looked at.
 type Stamp = Option<(u64, u64, u64, (i64, i64), (i64, i64))>;
 
-/// Watches until the origin is gone.
-///
-/// # Errors
-/// SIGHUP cannot be listened for.
-pub fn start(app: &Arc<App>, file: &Path, config: &Config) -> Result<()> {
-    let hangup = signal(SignalKind::hangup())?;
-    let files = files(file, config);
-    let read = stamps(&files);
-    let (app, seen) = (Arc::downgrade(app), read.clone());
-    tokio::spawn(Watcher { app, files, read, seen }.run(hangup));
-    Ok(())
+/// What is watched, from before it is read: a change during the start is one, too.
+#[derive(Debug)]
+pub struct Watch {
+    hangup: Signal,
+    files: Vec<PathBuf>,
+    read: Vec<Stamp>,
+}
+
+impl Watch {
+    /// Reads the configuration; from here on SIGHUP does not end the process.
+    ///
+    /// # Errors
+    /// The configuration cannot be used, or SIGHUP not be listened for.
+    pub fn load(file: &Path) -> Result<(Config, Self)> {
+        let hangup = signal(SignalKind::hangup())?;
+        let mut read = stamps(&[file.to_owned()]);
+        let config = Config::load(file)?;
+        let files = files(file, &config);
+        read.extend(files.iter().skip(1).map(stamp));
+        Ok((config, Self { hangup, files, read }))
+    }
+
+    /// Watches until the origin is gone.
+    pub fn start(self, app: &Arc<App>) {
+        let Self { hangup, files, read } = self;
+        let (app, seen) = (Arc::downgrade(app), read.clone());
+        tokio::spawn(Watcher { app, files, read, seen }.run(hangup));
+    }
 }
 
 struct Watcher {
@@ -103,11 +120,50 @@ fn files(file: &Path, config: &Config) -> Vec<PathBuf> {
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    let stamp = |file: &PathBuf| {
-        let data = fs::metadata(file).ok()?;
-        let (modified, changed) =
-            ((data.mtime(), data.mtime_nsec()), (data.ctime(), data.ctime_nsec()));
-        Some((data.dev(), data.ino(), data.len(), modified, changed))
-    };
     files.iter().map(stamp).collect()
+}
+
+fn stamp(file: &PathBuf) -> Stamp {
+    let data = fs::metadata(file).ok()?;
+    let (modified, changed) =
+        ((data.mtime(), data.mtime_nsec()), (data.ctime(), data.ctime_nsec()));
+    Some((data.dev(), data.ino(), data.len(), modified, changed))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    const REST: &str = r#"
+[cell]
+id = 1
+[http]
+listen = "127.0.0.1:0"
+external_url = "http://127.0.0.1:8080"
+[database]
+url = "sqlite:/tmp/origin.db"
+[store]
+url = "memory:"
+spool = "/tmp/spool"
+"#;
+
+    #[tokio::test]
+    async fn what_happens_before_the_origin_stands_is_not_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, password) = (folder.path().join("origin.toml"), folder.path().join("password"));
+        let login = format!("username = \"me\"\npassword_file = \"{}\"", password.display());
+        fs::write(&file, format!("{REST}[upstream]\n{login}\n")).unwrap();
+        fs::write(&password, "one").unwrap();
+        for changed in [&file, &password] {
+            let (_, mut watch) = Watch::load(&file).unwrap();
+            assert_eq!(watch.read, stamps(&watch.files));
+            fs::write(changed, format!("{}\n", fs::read_to_string(changed).unwrap())).unwrap();
+            assert_ne!(watch.read, stamps(&watch.files), "{}", changed.display());
+            kill_process(getpid(), Signal::HUP).unwrap();
+            let heard = tokio::time::timeout(Duration::from_secs(60), watch.hangup.recv());
+            assert_eq!(heard.await.unwrap(), Some(()));
+        }
+    }
 }

@@ -7,7 +7,8 @@ use origin::config::Config;
 use origin::db::Db;
 use origin::db::groups::{Role, Visibility};
 use origin::metrics::Metrics;
-use origin::{App, admin, reload};
+use origin::reload::Watch;
+use origin::{App, admin};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -100,10 +101,10 @@ impl Cell {
         );
         let file = folder.path().join("origin.toml");
         std::fs::write(&file, &text)?;
-        let mut config = Config::load(&file)?;
+        let (mut config, watch) = Watch::load(&file)?;
         tune(&mut config);
         let app = App::new(&config).await?;
-        reload::start(&app, &file, &config)?;
+        watch.start(&app);
         let metrics = Arc::clone(app.metrics());
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move {
