@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use origin::config::Config;
 use origin::db::groups::{Role, Visibility};
 use origin::reload::Watch;
-use origin::{App, admin};
+use origin::{App, admin, inject};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -165,6 +165,7 @@ async fn serve(file: &Path, log_json: bool) -> Result<()> {
     let (config, watch) = Watch::load(file)?;
     // Dropped last, it writes what is still to be written.
     let _log = log::start(log_json);
+    inject::warn_if_built_in();
     let app = App::new(&config).await?;
     watch.start(&app);
     let address = config.http.listen;
