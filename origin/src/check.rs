@@ -252,8 +252,11 @@ impl Check {
             self.store.delete(&key).await?;
             inject::at(Point::RepairHalfDone);
         }
-        self.db.forget(class, &row.digest).await?;
-        Ok(true)
+        match self.db.forget(class, &row.digest).await {
+            // A pull linked it anew: that one fetched it, or the next check finds what is left.
+            Err(error) if error.is_conflict() => Ok(false),
+            forgotten => Ok(forgotten.map(|()| true)?),
+        }
     }
 
     async fn links(

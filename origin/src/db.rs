@@ -67,6 +67,18 @@ pub enum DbError {
     },
 }
 
+impl DbError {
+    /// Whether the database answered, and only what another one wrote meanwhile was in the way.
+    pub(crate) fn is_conflict(&self) -> bool {
+        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
+        error.is_foreign_key_violation()
+            || error.code().is_some_and(|code| IN_THE_WAY.contains(&code.as_ref()))
+    }
+}
+
+/// PostgreSQL's serialization failure, deadlock and lock timeout (its Appendix A).
+const IN_THE_WAY: [&str; 3] = ["40001", "40P01", "55P03"];
+
 /// A pool of connections to the Cell's database.
 #[derive(Debug, Clone)]
 pub struct Db {

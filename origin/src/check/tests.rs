@@ -264,3 +264,23 @@ async fn a_check_walks_through_more_rows_than_a_page_holds() {
     );
     assert!(cell.check(false, true).await.1.is_empty());
 }
+
+#[tokio::test]
+async fn a_row_that_another_one_holds_fast_stays_and_the_rest_is_mended() {
+    for class in Class::ALL {
+        let cell = Cell::new().await;
+        let (table, digest) = (format!("{}s", class.as_str()), Digest::of(b"two"));
+        for bytes in CONTENT {
+            cell.store.delete(&class.key(&Digest::of(bytes))).await.unwrap();
+        }
+        let pins = format!("CREATE TABLE pins (digest TEXT REFERENCES {table} (digest))");
+        cell.sql(format!("{pins}; INSERT INTO pins VALUES ('{digest}')")).await;
+        let (summary, told) = cell.check(true, false).await;
+        assert_eq!((summary.found, summary.repaired), (3, 2));
+        let stays = |defect: &&Defect| !defect.repaired;
+        let left: Vec<_> = told.iter().filter(stays).map(|defect| &defect.digest).collect();
+        assert_eq!(left, [&digest.to_string()]);
+        cell.sql("DROP TABLE pins".to_owned()).await;
+        assert!(cell.check(true, false).await.0.is_clean());
+    }
+}
