@@ -49,14 +49,13 @@ pub async fn serve(
     let router = http::router(Arc::clone(&app));
     let shared = Shared::new(router, Arc::clone(&app.metrics), app.limits);
     let server = Server { shared, tasks: TaskTracker::new(), refusals: Refusals::default() };
-    let beside = app.upkeep.start();
+    let upkeep = app.upkeep.start();
     server.accept(&listener, shutdown).await;
     app.health.drain();
     server.accept(&listener, tokio::time::sleep(drain_delay)).await;
     drop(listener);
     server.drain(&app, shutdown_timeout).await;
-    drop(beside);
-    app.upkeep.finish().await;
+    app.upkeep.finish(upkeep).await;
     Ok(())
 }
 

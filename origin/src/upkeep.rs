@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::config::Config;
@@ -21,6 +23,13 @@ pub(crate) struct Upkeep {
     grace: Duration,
 }
 
+/// Upkeep under way; it ends with this.
+#[derive(Debug)]
+pub(crate) struct Underway {
+    work: JoinSet<()>,
+    stop: CancellationToken,
+}
+
 impl Upkeep {
     pub(crate) fn new(config: &Config, db: Db, store: Store) -> Self {
         let sweep = config.store.sweep_interval;
@@ -33,29 +42,34 @@ impl Upkeep {
         }
     }
 
-    /// Works until the answer is dropped.
-    pub(crate) fn start(&self) -> JoinSet<()> {
-        let mut work = JoinSet::new();
-        work.spawn(self.clone().write_reads());
+    pub(crate) fn start(&self) -> Underway {
+        let (mut work, stop) = (JoinSet::new(), CancellationToken::new());
+        work.spawn(self.clone().write_reads(stop.clone()));
         if let Some(every) = self.sweep_every {
-            work.spawn(self.clone().sweep(every));
+            work.spawn(stop.clone().run_until_cancelled_owned(self.clone().sweep(every)).map(drop));
         }
-        work
+        Underway { work, stop }
     }
 
-    /// What is left to do when the last request has ended.
-    pub(crate) async fn finish(&self) {
+    /// What is left to do when the last request has ended: a batch under way is written, as what it
+    /// took is noted nowhere else.
+    pub(crate) async fn finish(&self, Underway { mut work, stop }: Underway) {
+        stop.cancel();
+        while work.join_next().await.is_some() {}
+        self.write().await;
+    }
+
+    async fn write(&self) {
         if let Err(error) = self.db.write_reads().await {
             warn!(%error, "when links were last read could not be written");
         }
     }
 
-    async fn write_reads(self) {
+    async fn write_reads(self, stop: CancellationToken) {
         let mut ticks = interval(self.write_reads_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.finish().await;
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            self.write().await;
         }
     }
 

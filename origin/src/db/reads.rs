@@ -1,5 +1,5 @@
-//! When links were last read: noted in memory on a pull's way, written in batches off it. What a killed process did not write is lost, and only makes a link look unread
-//! for longer than it was.
+//! When links were last read: noted in memory on a pull's way, written in batches off it. What a
+//! killed process did not write is lost, and only makes a link look unread for longer than it was.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,6 +59,18 @@ impl Reads {
         std::mem::take(&mut *self.lock())
     }
 
+    /// For the next batch; what does not fit may be noted again.
+    fn give_back(&self, rows: &[(Link, i64)]) {
+        let mut noted = self.lock();
+        for (link, at) in rows {
+            if noted.len() < LIMIT {
+                noted.entry(link.clone()).or_insert(*at);
+            } else if !noted.contains_key(link) {
+                self.recent.invalidate(link);
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Link, i64>> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,18 +90,28 @@ impl Db {
     /// Writes what was noted, and says how many rows that concerned.
     ///
     /// # Errors
-    /// The database fails; what was noted is forgotten.
+    /// The database fails; what was not written is tried again by the next call.
     pub async fn write_reads(&self) -> Result<usize, DbError> {
         let rows: Vec<_> = self.reads.take().into_iter().collect();
-        for batch in rows.chunks(BATCH) {
-            let mut transaction = self.begin().await?;
-            for (link, at) in batch {
-                link.touch(*at, &mut transaction).await?;
+        let mut left = rows.as_slice();
+        while !left.is_empty() {
+            let (batch, rest) = left.split_at(left.len().min(BATCH));
+            if let Err(error) = self.write_batch(batch).await {
+                self.reads.give_back(left);
+                return Err(error);
             }
-            inject::at(Point::ReadsWritten);
-            transaction.commit().await?;
+            left = rest;
         }
         Ok(rows.len())
+    }
+
+    async fn write_batch(&self, batch: &[(Link, i64)]) -> Result<(), DbError> {
+        let mut transaction = self.begin().await?;
+        for (link, at) in batch {
+            link.touch(*at, &mut transaction).await?;
+        }
+        inject::at(Point::ReadsWritten);
+        Ok(transaction.commit().await?)
     }
 }
 
@@ -197,6 +219,34 @@ mod tests {
         assert_eq!(linked.times().await, [recently; 2]);
         linked.note_both();
         assert_eq!(linked.db.write_reads().await.unwrap(), 0, "this origin noted it just now");
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_written_later() {
+        let linked = linked().await;
+        let before = linked.times().await;
+        linked.note_both();
+        linked.db.execute("ALTER TABLE manifest_links RENAME TO away".to_owned()).await;
+        linked.db.write_reads().await.unwrap_err();
+        linked.db.execute("ALTER TABLE away RENAME TO manifest_links".to_owned()).await;
+        assert_eq!(linked.times().await, before);
+        assert_eq!(linked.db.write_reads().await.unwrap(), 2);
+        assert!(before.iter().zip(linked.times().await).all(|(before, after)| *before < after));
+    }
+
+    #[test]
+    fn what_does_not_fit_any_more_may_be_noted_again() {
+        let (reads, digest) = (Reads::default(), Digest::of(b"x"));
+        let link = |group| Link::Blob(GroupId(group), digest.clone());
+        reads.read(link(-1));
+        let unwritten: Vec<_> = reads.take().into_iter().collect();
+        for group in 0..i64::try_from(LIMIT).unwrap() {
+            reads.read(link(group));
+        }
+        reads.give_back(&unwritten);
+        assert_eq!(reads.take().len(), LIMIT);
+        reads.read(link(-1));
+        assert_eq!(reads.take().len(), 1);
     }
 
     #[test]
