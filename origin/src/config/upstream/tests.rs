@@ -67,27 +67,6 @@ fn a_password_is_read_from_its_file_without_the_line_break() {
 }
 
 #[test]
-fn every_key_of_the_example_is_one() {
-    let example = include_str!("../../../origin.example.toml");
-    let keys = example.lines().skip_while(|line| *line != "[upstream]");
-    let keys = keys.take_while(|line| *line != "[cache]").filter_map(|line| {
-        let line = line.trim_start_matches("# ");
-        let is_key = line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
-        // Of two keys that exclude each other one is enough.
-        let taken = (is_key || (line.starts_with('[') && line.ends_with(']')))
-            && !line.starts_with("password = ");
-        taken.then_some(line)
-    });
-    let text: Vec<_> = keys.collect();
-    assert!(text.len() > 15, "{text:?}");
-    let config = parse(&text.join("\n")).unwrap();
-    assert_eq!((config.upstream.mirrors.len(), config.upstreams.len()), (2, 1));
-    let defaults = crate::config::Upstream::default();
-    assert_eq!(config.upstream.max_connections, defaults.max_connections);
-    assert_eq!(config.upstream.queue_timeout, defaults.queue_timeout);
-}
-
-#[test]
 fn what_contradicts_itself_is_refused_by_name() {
     for (text, named) in [
         ("[upstreams.quay]\n", "[upstreams.\"quay\"]: `quay` is no upstream's name"),
