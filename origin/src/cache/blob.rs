@@ -10,11 +10,11 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use oci::{ByteRange, Digest, Hasher};
+use oci::{ByteRange, Digest};
 use tracing::warn;
 
 use super::CacheStatus;
-use super::flight::{Boarder, Boarding, Departure, Flight, Flights, Grounding, Refusal};
+use super::flight::{Boarder, Boarding, Departure, Flight, Flights, Refusal};
 use super::warm::Warm;
 use crate::body::Pieces;
 use crate::config;
@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::store::{Key, Store, StoreError};
 use crate::upstream::{Image, UpstreamError};
 
-use delivery::{alone, deliver};
+use delivery::{all_of, deliver};
 use download::Source;
 
 mod delivery;
@@ -176,12 +176,17 @@ impl Blobs {
     ) -> Result<OpenBlob, Error> {
         self.metrics.passed_through(Refusal::Contended.as_str());
         let source = self.source(request);
-        let download = source.download(0, None).await.map_err(upstream)?;
-        let length = download.length();
+        let whole = source.download(0, None).await.map_err(upstream)?;
+        let length = whole.length();
         let (range, bytes) = positions(range, length)?;
-        let hasher = Hasher::new(request.digest.algorithm());
-        let nothing = Grounding::new(length, 0, hasher, download.into_stream());
-        let body = alone(&source, &nothing, bytes).await?;
+        let download = if bytes.start == 0 {
+            whole
+        } else {
+            // A request must not wait for a place that it holds itself.
+            drop(whole);
+            source.download(bytes.start, length).await.map_err(upstream)?
+        };
+        let body = all_of(download, &source, bytes);
         Ok(OpenBlob { length, range, body, status: CacheStatus::Miss })
     }
 

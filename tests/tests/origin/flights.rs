@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use e2e::client::{Answer, Puller};
 use e2e::fault::{Break, FaultRegistry, Faults, RangeLie};
 use e2e::image::{Image, noise};
@@ -302,6 +303,34 @@ async fn a_group_reads_no_byte_of_a_fetch_its_own_upstream_refuses() {
     assert_eq!((refused.status, refused.code().as_deref()), (403, Some("DENIED")));
     pull.upstream.release();
     assert!(first.bytes().await.unwrap() == pull.layer());
+}
+
+#[tokio::test]
+async fn a_group_that_fetches_for_itself_needs_one_place_for_a_range_too() {
+    let pull = Pull::with("max_connections = 3\nqueue_timeout = \"300ms\"\n").await;
+    let globex = pull.cell.member_of("globex").await.unwrap();
+    let faults = Faults { hold_blobs_at: Some(1000), head_status: Some(405), ..Faults::default() };
+    pull.fail(faults.clone());
+    let first = pull.client().open(Method::GET, &pull.layer_path(), &[]).await.unwrap();
+    let (foreign, range) = (pull.client_of("globex", &globex), [("range", "bytes=2000-2999")]);
+    let part = foreign.ask(Method::GET, &pull.layer_path(), &range).await.unwrap();
+    assert_eq!((part.status, part.header("content-range")), (206, "bytes 2000-2999/500000"));
+    assert!(part.body == pull.layer()[2000..3000]);
+
+    pull.fail(Faults { range_status: Some(404), ..faults });
+    let refused = foreign.ask(Method::GET, &pull.layer_path(), &range).await.unwrap();
+    assert_eq!((refused.status, refused.code().as_deref()), (404, Some("BLOB_UNKNOWN")));
+    pull.upstream.release();
+    assert!(first.bytes().await.unwrap() == pull.layer());
+}
+
+#[tokio::test]
+async fn where_nothing_is_spooled_a_range_needs_one_place() {
+    let few = "max_connections = 2\nqueue_timeout = \"300ms\"\n";
+    let pull = Pull::tuned(few, |config| config.store.spool_limit = Some(ByteSize::b(0))).await;
+    let range = [("range", "bytes=2000-2999")];
+    let part = pull.client().ask(Method::GET, &pull.layer_path(), &range).await.unwrap();
+    assert!(part.status == 206 && part.body == pull.layer()[2000..3000]);
 }
 
 #[tokio::test]

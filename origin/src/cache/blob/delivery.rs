@@ -9,7 +9,7 @@ use futures_util::stream::try_unfold;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use oci::Hasher;
 
-use super::download::Source;
+use super::download::{Download, Source};
 use crate::body::{self, Piece, Pieces};
 use crate::cache::flight::{Flight, Grounding, Incoming, Next};
 
@@ -33,35 +33,74 @@ async fn step(leg: Leg, range: Range<u64>) -> io::Result<Option<(Piece, (Leg, Ra
             Next::Piece(piece, got) => {
                 return Ok(Some((piece, (Leg::Spooled(flight, source), got.end..range.end))));
             }
-            Next::Grounded(grounding) => alone(&source, &grounding, range.clone()).await?,
+            Next::Grounded(grounding) => {
+                let seam = Seam::of(&grounding, range.start);
+                // The last one to leave the flight frees the place at the upstream that it holds.
+                drop((grounding, flight));
+                alone(source, seam, range.clone()).await?
+            }
         },
     };
     Ok(pieces.try_next().await?.map(|piece| (piece, (Leg::Alone(pieces), range))))
 }
 
+/// What a reader takes along from where a spool stopped.
+struct Seam {
+    /// The whole blob's length in bytes, where the upstream said.
+    length: Option<u64>,
+    /// The hash of all before; `None` for who begins beyond.
+    hasher: Option<Hasher>,
+    /// What follows, for the first who stands right there.
+    rest: Option<Incoming>,
+}
+
+impl Seam {
+    fn of(grounding: &Grounding, position: u64) -> Self {
+        let here = position == grounding.at;
+        Self {
+            length: grounding.length,
+            hasher: here.then(|| grounding.hasher.clone()),
+            rest: here.then(|| grounding.take_rest()).flatten(),
+        }
+    }
+}
+
 /// The rest of `range`, which begins where the spool stopped or beyond.
-pub(super) async fn alone(
-    source: &Source,
-    grounding: &Grounding,
-    range: Range<u64>,
-) -> io::Result<Pieces> {
-    let end = grounding.length.map_or(range.end, |length| length.min(range.end));
-    let to_the_end = grounding.length.is_none_or(|length| range.end >= length);
-    let at_the_seam = range.start == grounding.at;
-    let check = (at_the_seam && to_the_end)
-        .then(|| Check { hasher: grounding.hasher.clone(), source: source.clone() });
-    let incoming = match at_the_seam.then(|| grounding.take_rest()).flatten() {
+async fn alone(source: Source, seam: Seam, range: Range<u64>) -> io::Result<Pieces> {
+    let incoming = match seam.rest {
         Some(rest) => rest,
         None => {
-            let download = source.download(range.start, grounding.length).await;
+            let download = source.download(range.start, seam.length).await;
             download.map_err(io::Error::other)?.into_stream()
         }
     };
-    let tail = Tail { incoming, left: end.saturating_sub(range.start), check, held: None };
-    Ok(try_unfold(tail, |mut tail| async move {
+    let check = seam.hasher.map(|hasher| Check { hasher, source });
+    Ok(tail(incoming, seam.length, range, check))
+}
+
+/// The bytes of `range`, which may end beyond the blob; the download begins where it does.
+pub(super) fn all_of(download: Download, source: &Source, range: Range<u64>) -> Pieces {
+    let hasher = || Hasher::new(source.digest.algorithm());
+    let check = (range.start == 0).then(|| Check { hasher: hasher(), source: source.clone() });
+    let length = download.length();
+    tail(download.into_stream(), length, range, check)
+}
+
+/// What comes in, as far as it is wanted, and checked where that is to the blob's end.
+fn tail(
+    incoming: Incoming,
+    length: Option<u64>,
+    range: Range<u64>,
+    check: Option<Check>,
+) -> Pieces {
+    let end = length.map_or(range.end, |length| length.min(range.end));
+    let to_the_end = length.is_none_or(|length| range.end >= length);
+    let left = end.saturating_sub(range.start);
+    let tail = Tail { incoming, left, check: check.filter(|_| to_the_end), held: None };
+    try_unfold(tail, |mut tail| async move {
         Ok(tail.next().await?.map(|bytes| (Piece::Bytes(bytes), tail)))
     })
-    .boxed())
+    .boxed()
 }
 
 /// Bytes that no spool holds.
