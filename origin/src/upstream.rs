@@ -181,7 +181,7 @@ impl Upstream {
         let mut failure = NOWHERE;
         for registry in &self.registries {
             let fetched = match self.send_at(registry, &Method::GET, image, &endpoint, wish).await {
-                Ok(response) => read_manifest(response, reference).await,
+                Ok(response) => read_manifest(response, reference, self.config.read_timeout).await,
                 Err(error) => Err(error),
             };
             match fetched {
@@ -298,6 +298,7 @@ fn passed_on(registry: &Registry, error: UpstreamError) -> UpstreamError {
 async fn read_manifest(
     response: Response,
     reference: &Reference,
+    within: Duration,
 ) -> Result<FetchedManifest, UpstreamError> {
     if content_length(response.headers()).is_some_and(|length| length > MAX_MANIFEST as u64) {
         return Err(UpstreamError::Protocol("a manifest longer than 4 MiB"));
@@ -308,7 +309,7 @@ async fn read_manifest(
         Reference::Digest(digest) => Some(digest.clone()),
         Reference::Tag(_) => announced.and_then(|digest| digest.parse().ok()),
     };
-    let bytes = collect(response, MAX_MANIFEST).await?;
+    let bytes = collect(response, MAX_MANIFEST, within).await?;
     let digest = match expected {
         Some(digest) if digest.matches(&bytes) => digest,
         Some(_) => return Err(UpstreamError::Protocol("a manifest that is not its digest")),
@@ -329,8 +330,18 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     text(headers, CONTENT_LENGTH.as_str())?.parse().ok()
 }
 
+/// An answer that is no blob: all who asked the same wait until it is whole.
+async fn collect(
+    response: Response,
+    limit: usize,
+    within: Duration,
+) -> Result<Bytes, UpstreamError> {
+    let whole = tokio::time::timeout(within, read_all(response, limit)).await;
+    whole.unwrap_or(Err(UpstreamError::Timeout))
+}
+
 /// The response stays whole to the end: it holds a place among its registry's requests.
-async fn collect(mut response: Response, limit: usize) -> Result<Bytes, UpstreamError> {
+async fn read_all(mut response: Response, limit: usize) -> Result<Bytes, UpstreamError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if bytes.len() + chunk.len() > limit {

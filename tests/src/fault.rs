@@ -53,7 +53,7 @@ pub struct Faults {
     pub range_lie: Option<RangeLie>,
     /// Every GET of a range gets this status.
     pub range_status: Option<u16>,
-    /// Blobs come in pieces of this size, with a pause after each.
+    /// Blobs and manifests come in pieces of this size, with a pause after each.
     pub drip: Option<(usize, Duration)>,
     /// Blobs are said to be compressed.
     pub encoded: bool,

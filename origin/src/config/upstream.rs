@@ -36,7 +36,7 @@ pub struct Upstream {
     pub queue_timeout: Duration,
     /// How long a connection may take.
     pub connect_timeout: Duration,
-    /// How long a registry may send nothing.
+    /// How long a registry may send nothing, and how long an answer that is no blob may take to come.
     pub read_timeout: Duration,
 }
 

@@ -2,7 +2,7 @@
 //! background before it expires.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,6 +35,8 @@ pub(super) struct Authenticator {
     /// A repository's last challenge, so that the next request need not be refused first.
     challenges: moka::sync::Cache<RepositoryName, Challenge>,
     tokens: Tokens,
+    /// How long a token may take to come once its endpoint answers.
+    read_timeout: Duration,
 }
 
 impl Authenticator {
@@ -43,6 +45,7 @@ impl Authenticator {
         guard: Arc<Guard>,
         config: &config::Registry,
         tokens: Tokens,
+        read_timeout: Duration,
     ) -> Self {
         let basic = config.credential.as_ref().and_then(basic);
         let login = basic.as_ref().map(HeaderValue::as_bytes).unwrap_or_default();
@@ -53,6 +56,7 @@ impl Authenticator {
             basic,
             challenges: moka::sync::Cache::new(10_000),
             tokens,
+            read_timeout,
         }
     }
 
@@ -116,7 +120,7 @@ impl Authenticator {
             429 => return Err(UpstreamError::of(&response)),
             status => return Err(UpstreamError::Token { status }),
         }
-        let body = collect(response, MAX_ANSWER).await?;
+        let body = collect(response, MAX_ANSWER, self.read_timeout).await?;
         let now = Instant::now();
         Token::parse(&body, now)
             .ok_or(UpstreamError::Protocol("no token where it should issue one"))

@@ -111,7 +111,7 @@ impl Upstream {
         let wish = Wish { accept: Some(accept), query: &query, ..Wish::default() };
         let response = self.send(Method::GET, image, endpoint, wish).await?;
         let next = text(response.headers(), LINK.as_str()).as_deref().and_then(Page::next_of);
-        Ok((collect(response, MAX_ANSWER).await?, next))
+        Ok((collect(response, MAX_ANSWER, self.config.read_timeout).await?, next))
     }
 }
 

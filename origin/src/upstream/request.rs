@@ -63,7 +63,13 @@ impl Registry {
         let label = RegistryLabel { upstream: upstream.name.as_str().into(), host: host.into() };
         let is_mirror = *config != upstream.registry;
         Ok(Self {
-            auth: Authenticator::new(client.clone(), Arc::clone(&guard), config, tokens.clone()),
+            auth: Authenticator::new(
+                client.clone(),
+                Arc::clone(&guard),
+                config,
+                tokens.clone(),
+                upstream.read_timeout,
+            ),
             client,
             base: config.url.clone(),
             namespace: is_mirror.then(|| upstream.name.clone()),

@@ -163,6 +163,11 @@ fn sent(bytes: Bytes, drip: Option<(usize, Duration)>) -> VecDeque<Step> {
     drops.flat_map(|drop| [Step::Send(drop), Step::Pause(pause)]).collect()
 }
 
+/// These bytes, as slow as the registry is.
+pub(super) fn paced(context: &Context, bytes: Bytes, faults: &Faults) -> Body {
+    body(sent(bytes, faults.drip), after_now(&context.released))
+}
+
 fn body(steps: VecDeque<Step>, released: watch::Receiver<u64>) -> Body {
     let start = (steps, released);
     Body::from_stream(stream::unfold(start, |(mut steps, mut released)| async move {

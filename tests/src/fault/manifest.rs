@@ -1,10 +1,12 @@
 //! Its manifests.
 
+use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use oci::{Digest, Reference};
 
+use super::blob::paced;
 use super::{Context, FaultRegistry, Faults, lock, spoil};
 use crate::image::Manifest;
 
@@ -52,7 +54,9 @@ pub(super) fn manifest(
         Reference::Digest(digest) => digest.clone(),
         Reference::Tag(_) => found.digest(),
     };
-    let body = spoil(found.bytes, faults);
+    let body = Bytes::from(spoil(found.bytes, faults));
+    let slow = faults.drip.is_some() && !asked.head;
+    let body = if slow { paced(context, body, faults) } else { Body::from(body) };
     let described = [("content-type", found.media_type)].into_response();
     let mut response = (described.into_parts().0.headers, body).into_response();
     if faults.without_type {

@@ -1,5 +1,7 @@
 //! Tags are checked by HEAD, digests never; failures are told by what they mean.
 
+use std::time::Duration;
+
 use e2e::client::Puller;
 use e2e::fault::Faults;
 use e2e::fault::Login::Token;
@@ -225,6 +227,18 @@ async fn where_head_is_refused_as_such_get_decides_also_over_a_cached_copy() {
     pull.upstream.fail(Faults { without_digest: true, ..Faults::default() });
     pull.upstream.add("library/app", "latest", &pull.image);
     same_manifest(&pull.client().manifest("latest").await.unwrap(), &pull.image.top);
+}
+
+#[tokio::test]
+async fn a_manifest_that_comes_too_slowly_does_not_keep_the_cached_one_back() {
+    let pull = Pull::start().await;
+    pull.client().manifest("latest").await.unwrap();
+    pull.upstream.add("library/app", "latest", &Image::multi(&[noise(61, 10)]));
+    let drip = Some((1, Duration::from_millis(200)));
+    pull.upstream.fail(Faults { drip, ..Faults::default() });
+    let answer = pull.client().manifest("latest").await.unwrap();
+    same_manifest(&answer, &pull.image.top);
+    assert_eq!(answer.header("x-cache"), "STALE");
 }
 
 #[tokio::test]
