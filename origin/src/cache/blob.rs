@@ -237,8 +237,11 @@ impl Blobs {
     /// The upstream decides whether a group may see what another group brought here.
     async fn join_foreign(&self, request: BlobRequest<'_>, flight: &Flight) -> Result<(), Error> {
         self.ask(request).await?;
-        if !flight.grant(request.group) {
-            self.link_if_stored(request.group, request.digest).await?;
+        if !flight.grant(request.group)
+            && let Err(error) = self.link_if_stored(request.group, request.digest).await
+        {
+            let digest = request.digest;
+            warn!(%digest, %error, "a blob is sent that could not be linked");
         }
         Ok(())
     }

@@ -96,13 +96,20 @@ impl Manifests {
         let Some(row) = row.filter(|row| same_kind(&row.media_type)) else { return Ok(None) };
         let open = self.load(request, row).await?;
         if let Some(open) = &open {
-            let (group, image, tag) = (request.group, request.image.name(), asked.tag);
-            let (digest, media_type, at) = (&open.digest, open.media_type.as_str(), now_millis());
-            let check = TagCheck { group, image, tag, digest, media_type, general, at };
-            self.db.point_tag(check).await?;
-            self.warm.forget_tag(&asked.place());
+            self.point(asked, open, general).await;
         }
         Ok(open)
+    }
+
+    /// What cannot be noted is asked again by the next pull; this one goes on.
+    async fn point(&self, asked: &Asked<'_>, open: &OpenManifest, general: bool) {
+        let (group, image, tag) = (asked.request.group, asked.request.image.name(), asked.tag);
+        let (digest, media_type, at) = (&open.digest, open.media_type.as_str(), now_millis());
+        let check = TagCheck { group, image, tag, digest, media_type, general, at };
+        match self.db.point_tag(check).await {
+            Ok(()) => self.warm.forget_tag(&asked.place()),
+            Err(error) => warn!(%image, %tag, %error, "a tag is served that could not be moved"),
+        }
     }
 
     async fn get(&self, asked: &Asked<'_>) -> Result<OpenManifest, Error> {
