@@ -60,6 +60,25 @@ pub struct Metrics {
     pub connections_refused: Counter,
 }
 
+/// One more in a gauge until it is dropped, by a panic too.
+#[derive(Debug)]
+pub struct Counted(Gauge);
+
+impl Counted {
+    /// Counts one from now on.
+    #[must_use]
+    pub fn in_gauge(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// Labels of a fetch that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FlightEnd {

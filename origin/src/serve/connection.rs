@@ -14,7 +14,6 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error};
@@ -27,7 +26,7 @@ use super::wire::Wire;
 use crate::body::Detached;
 use crate::config;
 use crate::error;
-use crate::metrics::Metrics;
+use crate::metrics::{Counted, Metrics};
 
 /// HTTP/2 headers are compressed; what one of its streams may buffer besides.
 const STREAM_BUFFER: usize = 512 * 1024;
@@ -54,7 +53,7 @@ impl Shared {
     pub(super) async fn serve(self: Arc<Self>, stream: TcpStream) {
         let line = Arc::new(Line::new(self.limits));
         let wire = Wire::new(stream, Arc::clone(&line));
-        let _counted = Counted::new(&self.metrics);
+        let _counted = Counted::in_gauge(&self.metrics.connections);
         self.run(line, wire).await;
     }
 
@@ -115,22 +114,6 @@ impl Shared {
         response.headers_mut().insert(X_REQUEST_ID, id.into_value());
         exchange.answered(&response);
         Ok(outgoing(response, files.then_some(line), exchange))
-    }
-}
-
-/// Counts a connection however it ends, by a panic too.
-struct Counted(Gauge);
-
-impl Counted {
-    fn new(metrics: &Metrics) -> Self {
-        metrics.connections.inc();
-        Self(metrics.connections.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

@@ -11,6 +11,7 @@ use crate::cache::flight::{Full, Grounding, Incoming, Spool, Takeoff};
 use crate::db::groups::GroupId;
 use crate::error::Error;
 use crate::inject::{self, Point};
+use crate::metrics::Counted;
 use crate::store::Key;
 use crate::upstream::UpstreamError;
 
@@ -61,11 +62,10 @@ struct Inflow {
 impl Blobs {
     /// Fetches for all who wait, on behalf of this group; ends when the upstream ends.
     pub(super) fn launch(&self, takeoff: Takeoff, source: Source, group: GroupId) {
-        let blobs = self.clone();
+        let (blobs, counted) = (self.clone(), Counted::in_gauge(&self.metrics.flights));
         tokio::spawn(async move {
-            blobs.metrics.flights.inc();
             let outcome = blobs.fly(takeoff, &source, group).await;
-            blobs.metrics.flights.dec();
+            drop(counted);
             debug!(digest = %source.digest, outcome = outcome.as_str(), "a fetch ended");
             blobs.metrics.flight_ended(outcome.as_str());
         });
