@@ -117,7 +117,6 @@ impl Blobs {
 
     async fn keep(&self, takeoff: Takeoff, source: &Source, spool: &Spool) -> Outcome {
         if spool.digest() != source.digest {
-            source.image.distrust_mirrors(&source.digest);
             let error = UpstreamError::Protocol("a blob that is not its digest");
             return fail(takeoff, source, &error);
         }
