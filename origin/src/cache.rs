@@ -1,5 +1,7 @@
 //! The pull-through decision: what is served from here, what is fetched, what a failure means.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use crate::config::{self, WhenRefused};
 use crate::upstream::{FailureClass, UpstreamError};
 
@@ -45,6 +47,11 @@ impl CacheStatus {
             Self::Stale => "stale",
         }
     }
+}
+
+/// A holder of the cache's locks only moves values, so what a panicking one left behind is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether an answer of before is served in place of this failure.

@@ -131,7 +131,7 @@ impl Blobs {
                 return Ok(open);
             }
             let (flight, boarded) = match self.board(request, &boarder).await {
-                Err(Error::Upstream(_, error)) if is_about_head(&error) => break,
+                Err(Error::Upstream(_, error)) if error.is_about_head() => break,
                 boarded => boarded?,
             };
             status = boarded;
@@ -281,11 +281,6 @@ fn positions(
 fn resolve(range: Option<ByteRange>, length: u64) -> Result<Option<RangeInclusive<u64>>, Error> {
     let Some(range) = range else { return Ok(None) };
     range.resolve(length).map(Some).ok_or(Error::RangeNotSatisfiable(length))
-}
-
-/// An upstream that does not take HEAD says nothing of the blob; GET decides.
-fn is_about_head(error: &UpstreamError) -> bool {
-    matches!(error, UpstreamError::Status { status: 400 | 405 | 501, .. })
 }
 
 fn upstream(error: UpstreamError) -> Error {

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
+use super::lock;
 use crate::upstream::UpstreamError;
 
 type Outcome<V> = Result<V, UpstreamError>;
@@ -84,10 +85,6 @@ impl<K: Hash + Eq, V> Drop for Entry<K, V> {
     fn drop(&mut self) {
         lock(&self.asked).remove(&self.key);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use oci::{Digest, Hasher};
 
+use super::lock;
 use crate::db::groups::GroupId;
 use crate::upstream::UpstreamError;
 
@@ -155,11 +156,6 @@ impl Drop for Takeoff {
         self.leave();
         self.flight.end(Phase::Moot);
     }
-}
-
-/// A holder of these locks only moves values, so what a panicking one left behind is whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

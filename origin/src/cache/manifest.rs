@@ -180,16 +180,15 @@ fn from_head(head: ManifestHead, digest: &Digest) -> Option<OpenManifest> {
 /// An upstream that refuses or fails a HEAD may still answer a GET; one that asks us to slow down,
 /// or cannot be reached, is not asked again at once.
 fn may_hold_for_head_only(error: &UpstreamError) -> bool {
-    is_about_head(error) || matches!(error, UpstreamError::Status { status: 500..=599, .. })
+    may_be_about_head(error) || matches!(error, UpstreamError::Status { status: 500..=599, .. })
 }
 
-/// An upstream may refuse HEAD as such; then GET decides.
-fn is_about_head(error: &UpstreamError) -> bool {
-    match error {
-        UpstreamError::Status { status, .. } => matches!(status, 400 | 403 | 405 | 501),
-        UpstreamError::Protocol(_) => true,
-        _ => false,
-    }
+/// More than of a blob, whose bytes are shared between groups: a manifest's GET is the image's own,
+/// and its answer alone is served, so it may be asked after a 403 too.
+fn may_be_about_head(error: &UpstreamError) -> bool {
+    let odd =
+        matches!(error, UpstreamError::Status { status: 403, .. } | UpstreamError::Protocol(_));
+    odd || error.is_about_head()
 }
 
 fn upstream(error: UpstreamError) -> Error {
@@ -202,8 +201,9 @@ mod tests {
 
     #[test]
     fn only_a_refusal_of_head_itself_is_asked_again_by_get() {
-        let status = |status| is_about_head(&UpstreamError::Status { status, retry_after: None });
-        assert!([403, 405, 501].into_iter().all(status));
+        let status =
+            |status| may_be_about_head(&UpstreamError::Status { status, retry_after: None });
+        assert!([400, 403, 405, 501].into_iter().all(status));
         assert!(![401, 404, 429, 500, 503].into_iter().any(status));
         assert!(!may_hold_for_head_only(&UpstreamError::Timeout));
     }

@@ -73,6 +73,12 @@ impl UpstreamError {
         }
     }
 
+    /// Whether it refuses HEAD as such and says nothing of the thing asked for: GET decides.
+    #[must_use]
+    pub fn is_about_head(&self) -> bool {
+        matches!(self, Self::Status { status: 400 | 405 | 501, .. })
+    }
+
     /// The metric's label.
     #[must_use]
     pub fn outcome(&self) -> &'static str {

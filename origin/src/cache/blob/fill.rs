@@ -5,8 +5,8 @@ use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use oci::secret::shown;
 use tracing::{debug, warn};
 
+use super::Blobs;
 use super::download::Source;
-use super::{Blobs, is_about_head};
 use crate::cache::flight::{Full, Grounding, Incoming, Spool, Takeoff};
 use crate::db::groups::GroupId;
 use crate::error::Error;
@@ -109,7 +109,7 @@ impl Blobs {
             return Ok(true);
         }
         match source.image.head_blob(&source.digest).await {
-            Err(error) if is_about_head(&error) => return Ok(false),
+            Err(error) if error.is_about_head() => return Ok(false),
             answer => answer?,
         };
         Ok(self.link_if_stored(group, &source.digest).await.is_ok())

@@ -11,10 +11,10 @@ use futures_util::stream::BoxStream;
 use oci::Hasher;
 use tokio::sync::watch;
 
-use super::lock;
 use super::room::Reservation;
 use super::spool::Spool;
 use crate::body::Piece;
+use crate::cache::lock;
 use crate::db::groups::GroupId;
 use crate::upstream::UpstreamError;
 

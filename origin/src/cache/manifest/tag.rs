@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::checks::millis;
 use super::{
-    ManifestRequest, Manifests, OpenManifest, from_head, is_about_head, may_hold_for_head_only,
+    ManifestRequest, Manifests, OpenManifest, from_head, may_be_about_head, may_hold_for_head_only,
     upstream,
 };
 use crate::cache::{CacheStatus, tolerates};
@@ -40,7 +40,7 @@ impl Manifests {
         }
         match self.head(request, &asked.reference).await {
             Ok(head) => self.after_head(&asked, head).await,
-            Err(error) if is_about_head(&error) => self.get(&asked).await,
+            Err(error) if may_be_about_head(&error) => self.get(&asked).await,
             Err(error) => self.after_failure(&asked, error).await,
         }
     }
