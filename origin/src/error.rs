@@ -98,9 +98,6 @@ pub enum Error {
     /// Signing failed.
     #[error("the token could not be signed: {0}")]
     Signing(#[from] jsonwebtoken::errors::Error),
-    /// Other requests were in the way.
-    #[error("too many requests for the same blob were in the way; try again")]
-    Busy,
 }
 
 /// What the client sees of an error.
@@ -176,7 +173,7 @@ impl Error {
                 (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
             }
             Self::Upstream(subject, error) => upstream_status_and_code(*subject, error),
-            Self::Db(_) | Self::Store(_) | Self::File(_) | Self::Signing(_) | Self::Busy => {
+            Self::Db(_) | Self::Store(_) | Self::File(_) | Self::Signing(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)
             }
         }

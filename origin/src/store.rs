@@ -11,7 +11,6 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
 use object_store::local::LocalFileSystem;
-use object_store::path::Path as ObjectPath;
 use object_store::signer::Signer;
 use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _};
 use url::Url;
@@ -149,36 +148,12 @@ impl Store {
         }
     }
 
-    /// Whether the object is there.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub async fn contains(&self, key: &Key<'_>) -> Result<bool, StoreError> {
-        match self.objects.head(&key.path()).await.map_err(missing(key)) {
-            Ok(_) => Ok(true),
-            Err(StoreError::Missing(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Removes an object; one that is not there stays so.
     ///
     /// # Errors
     /// The store fails; then the object may be there or not.
     pub async fn delete(&self, key: &Key<'_>) -> Result<(), StoreError> {
-        self.delete_path(&key.path()).await
-    }
-
-    /// Removes an object of a listing, whatever its name is.
-    ///
-    /// # Errors
-    /// The store fails; then the object may be there or not.
-    pub async fn delete_listed(&self, name: &Name) -> Result<(), StoreError> {
-        self.delete_path(&name.path()).await
-    }
-
-    async fn delete_path(&self, path: &ObjectPath) -> Result<(), StoreError> {
-        match self.objects.delete(path).await {
+        match self.objects.delete(&key.path()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -79,7 +79,7 @@ impl Health {
     /// Whether the object is there does not matter; that the store can say so does.
     async fn ask_store(&self) -> anyhow::Result<()> {
         let nothing = oci::Digest::of(b"");
-        self.store.contains(&Key::Blob(&nothing)).await?;
+        self.store.stat(&Key::Blob(&nothing)).await?;
         Ok(())
     }
 

@@ -51,7 +51,7 @@ macro_rules! store_conformance {
 pub async fn what_is_missing_is_reported(store: &Store) {
     let digest = Digest::of(b"missing");
     for key in [Key::Blob(&digest), Key::Manifest(&digest)] {
-        assert!(!store.contains(&key).await.unwrap());
+        assert!(!holds(store, &key).await);
         assert!(matches!(store.read(&key).await, Err(StoreError::Missing(_))));
         assert!(matches!(store.stream(&key, 1, 0..1).await, Err(StoreError::Missing(_))));
     }
@@ -62,7 +62,7 @@ pub async fn small_content_comes_back(store: &Store) {
     let digest = Digest::of(b"{}");
     store.put(&Key::Manifest(&digest), Bytes::from_static(b"{}")).await.unwrap();
     assert_eq!(store.read(&Key::Manifest(&digest)).await.unwrap(), "{}");
-    assert!(!store.contains(&Key::Blob(&digest)).await.unwrap());
+    assert!(!holds(store, &Key::Blob(&digest)).await);
 }
 
 /// The longest blob that is sent in one request.
@@ -83,7 +83,7 @@ pub async fn a_blob_of_parts_and_a_rest_comes_back(store: &Store) {
 /// Empty layers exist.
 pub async fn an_empty_blob_comes_back(store: &Store) {
     let digest = promoted(store, b"").await;
-    assert!(store.contains(&Key::Blob(&digest)).await.unwrap());
+    assert!(holds(store, &Key::Blob(&digest)).await);
     assert_eq!(read(store, &Key::Blob(&digest), 0..0).await, b"");
 }
 
@@ -117,7 +117,7 @@ pub async fn an_upload_that_fails_leaves_no_object(store: &Store) {
     let mut file = BreakingOff { left: 2 * store.part_size + store.part_size / 2 };
     let sent = upload::send(&store.objects, &path, &mut file, store.part_size).await;
     assert!(matches!(sent, Err(StoreError::File(_))), "{sent:?}");
-    assert!(!store.contains(&Key::Blob(&digest)).await.unwrap());
+    assert!(!holds(store, &Key::Blob(&digest)).await);
     assert!(listed(store).await.is_empty());
 }
 
@@ -135,12 +135,12 @@ pub async fn what_is_deleted_is_gone(store: &Store) {
     let (kept, gone) = (promoted(store, b"kept").await, promoted(store, b"gone").await);
     for _ in 0..2 {
         store.delete(&Key::Blob(&gone)).await.unwrap();
-        assert!(!store.contains(&Key::Blob(&gone)).await.unwrap());
+        assert!(!holds(store, &Key::Blob(&gone)).await);
     }
-    assert!(store.contains(&Key::Blob(&kept)).await.unwrap());
+    assert!(holds(store, &Key::Blob(&kept)).await);
 }
 
-/// Size and age are known, and strangers are told apart and can be removed.
+/// Size and age are known, and strangers are told apart.
 pub async fn a_listing_names_every_object(store: &Store) {
     let before = SystemTime::now();
     let blobs = [promoted(store, b"a").await, promoted(store, b"bc").await];
@@ -159,9 +159,7 @@ pub async fn a_listing_names_every_object(store: &Store) {
         // Stores tell whole seconds, by clocks of their own.
         let age = object.modified.duration_since(before).unwrap_or_else(|early| early.duration());
         assert!(age.as_secs() < 60, "{name:?} is from {:?}", object.modified);
-        store.delete_listed(&object.name).await.unwrap();
     }
-    assert!(listed(store).await.is_empty());
 }
 
 /// Whichever of its origins comes first, and none of another's.
@@ -177,7 +175,7 @@ async fn blob_comes_back(store: &Store, size: usize) {
     let content = noise(size);
     let digest = promoted(store, &content).await;
     let (key, end, part) = (Key::Blob(&digest), size as u64, store.part_size as u64);
-    assert!(store.contains(&key).await.unwrap());
+    assert!(holds(store, &key).await);
     for range in [0..end, 0..1, 7..end - 3, end - 1..end, part - 2..end.min(part + 2)] {
         let bytes = read(store, &key, range.clone()).await;
         let slice = range.start.try_into().unwrap()..range.end.try_into().unwrap();
@@ -192,6 +190,10 @@ async fn promoted(store: &Store, content: &[u8]) -> Digest {
     std::fs::write(spool.path(), content).unwrap();
     store.promote(&Key::Blob(&digest), spool.path()).await.unwrap();
     digest
+}
+
+async fn holds(store: &Store, key: &Key<'_>) -> bool {
+    store.stat(key).await.unwrap().is_some()
 }
 
 async fn read(store: &Store, key: &Key<'_>, range: Range<u64>) -> Vec<u8> {

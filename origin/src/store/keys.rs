@@ -75,30 +75,14 @@ impl Name {
             [_, algorithm, _, hex] => format!("{}:{}", algorithm.as_ref(), hex.as_ref()).parse(),
             _ => return Self::Foreign(path.into()),
         };
-        let name = match (parts.first().map(AsRef::as_ref), digest) {
-            (Some("blobs"), Ok(digest)) => Self::Blob(digest),
-            (Some("manifests"), Ok(digest)) => Self::Manifest(digest),
+        let (found_at, name) = match (parts.first().map(AsRef::as_ref), digest) {
+            (Some("blobs"), Ok(digest)) => (Key::Blob(&digest).path(), Self::Blob(digest)),
+            (Some("manifests"), Ok(digest)) => {
+                (Key::Manifest(&digest).path(), Self::Manifest(digest))
+            }
             _ => return Self::Foreign(path.into()),
         };
         // What another folder holds under a digest's name is not found by it.
-        if name.path() == path { name } else { Self::Foreign(path.into()) }
-    }
-
-    /// The key by which this object is found. `None`: no digest leads to it.
-    #[must_use]
-    pub fn key(&self) -> Option<Key<'_>> {
-        match self {
-            Self::Blob(digest) => Some(Key::Blob(digest)),
-            Self::Manifest(digest) => Some(Key::Manifest(digest)),
-            Self::Foreign(_) => None,
-        }
-    }
-
-    pub(super) fn path(&self) -> Path {
-        match self {
-            Self::Foreign(path) => Path::from(path.as_str()),
-            Self::Blob(digest) => Key::Blob(digest).path(),
-            Self::Manifest(digest) => Key::Manifest(digest).path(),
-        }
+        if found_at == path { name } else { Self::Foreign(path.into()) }
     }
 }
