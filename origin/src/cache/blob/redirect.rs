@@ -17,7 +17,7 @@ impl Blobs {
             return Ok(None);
         }
         let (BlobRequest { group, digest, .. }, key) = (request, Key::Blob(request.digest));
-        let Some(size) = self.db.linked_blob(group, digest).await? else { return Ok(None) };
+        let Some(size) = self.linked(request).await? else { return Ok(None) };
         let object = self.store.stat(&key).await?;
         if object.is_none_or(|object| object.size != size) {
             return Ok(None);
