@@ -101,6 +101,7 @@ async fn dispatch(
         }
         Target::Blob(digest) => {
             let head = app.blobs.head(BlobRequest { group, image, digest }).await?;
+            app.metrics.answered("blob", head.status);
             Ok(reply::blob_head(digest, head))
         }
         Target::Tags => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use e2e::fault::Faults;
+use origin::metrics::Answered;
 use reqwest::Method;
 
 use super::{Pull, eventually, same_manifest};
@@ -113,6 +114,20 @@ async fn an_object_that_is_gone_is_fetched_again_in_the_same_pull() {
     same_manifest(&pull.client().manifest("latest").await.unwrap(), &pull.image.top);
     assert!(pull.client().blob(&pull.layer_digest()).await.unwrap().body == pull.layer());
     assert_eq!(pull.blob_gets(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_is_counted_whether_or_not_its_body_was_asked_for() {
+    let pull = Pull::start().await;
+    let path = format!("blobs/{}", pull.layer_digest());
+    let missed = || {
+        let missed = Answered { kind: "blob", cache: "miss" };
+        pull.cell.metrics().answers.get_or_create(&missed).get()
+    };
+    for (method, answers) in [(Method::HEAD, 1), (Method::GET, 2)] {
+        pull.client().ask(method, &path, &[]).await.unwrap();
+        assert_eq!(missed(), answers);
+    }
 }
 
 #[tokio::test]
