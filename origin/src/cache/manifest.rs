@@ -1,6 +1,7 @@
 //! Manifests: a tag is checked by HEAD before the cached copy is served; a digest never changes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use oci::{Accept, Digest, Reference};
@@ -104,9 +105,10 @@ impl Manifests {
             self.db.note_manifest_read(request.group, request.image.name(), digest);
             return Ok(warm);
         }
+        let read = Instant::now();
         let row = self.db.linked_manifest(request.group, request.image.name(), digest).await?;
         if let Some(row) = row
-            && let Some(cached) = self.load(request, row).await?
+            && let Some(cached) = self.load(request, row, read).await?
         {
             return Ok(cached);
         }
@@ -132,11 +134,13 @@ impl Manifests {
         })
     }
 
-    /// A row whose object is gone or spoilt counts as a miss and is fetched again.
+    /// By a row as it was `read` then; one whose object is gone or spoilt counts as a miss and is
+    /// fetched again.
     async fn load(
         &self,
         request: ManifestRequest<'_>,
         row: StoredManifest,
+        read: Instant,
     ) -> Result<Option<OpenManifest>, Error> {
         let StoredManifest { digest, size, media_type } = row;
         let bytes = match self.warm(request, &digest) {
@@ -144,8 +148,8 @@ impl Manifests {
             None if !request.body => None,
             None => match self.store.read(&Key::Manifest(&digest)).await {
                 Ok(bytes) if digest.matches(&bytes) => {
-                    let kept =
-                        WarmManifest { media_type: media_type.clone(), bytes: bytes.clone() };
+                    let media_type = media_type.clone();
+                    let kept = WarmManifest { media_type, bytes: bytes.clone(), read };
                     self.warm.keep_manifest(request.group, request.image.name(), &digest, kept);
                     Some(bytes)
                 }

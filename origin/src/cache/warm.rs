@@ -2,9 +2,12 @@
 //!
 //! Every key holds the group: what one group pulled says nothing to another. Bytes that match their
 //! digest cannot turn wrong; that a group may still see them is looked up again once they are
-//! `memory_life` old.
+//! `memory_life` old: what a row lets in grows no older than the row would.
+
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use moka::Expiry;
 use moka::sync::Cache;
 use oci::{Digest, RepositoryName, Tag};
 
@@ -22,6 +25,16 @@ pub(super) struct WarmManifest {
     pub(super) media_type: String,
     /// The bytes, which match the digest.
     pub(super) bytes: Bytes,
+    /// When the row was read that lets this group have them.
+    pub(super) read: Instant,
+}
+
+/// What rows said a tag points at.
+#[derive(Debug, Clone)]
+pub(super) struct WarmTag {
+    pub(super) rows: Vec<TaggedManifest>,
+    /// When they were read.
+    pub(super) read: Instant,
 }
 
 /// A tag of an image in a group.
@@ -31,7 +44,7 @@ pub(super) type Place = (GroupId, RepositoryName, Tag);
 #[derive(Debug, Clone)]
 pub struct Warm {
     manifests: Cache<(GroupId, RepositoryName, Digest), WarmManifest>,
-    tags: Cache<Place, Vec<TaggedManifest>>,
+    tags: Cache<Place, WarmTag>,
     blobs: Cache<(GroupId, Digest), u64>,
 }
 
@@ -44,11 +57,11 @@ impl Warm {
         let manifests = Cache::builder()
             .max_capacity(memory / 2)
             .weigher(|_, kept: &WarmManifest| weight(kept.bytes.len()))
-            .time_to_live(life)
+            .expire_after(WithItsRow { life })
             .build();
         let tags = Cache::builder()
             .max_capacity(quarter)
-            .weigher(|_, rows: &Vec<TaggedManifest>| weight(rows.len() * OVERHEAD))
+            .weigher(|_, tag: &WarmTag| weight(tag.rows.len() * OVERHEAD))
             .time_to_live(life)
             .build();
         let blobs = Cache::builder()
@@ -80,14 +93,14 @@ impl Warm {
     }
 
     /// The rows of a tag.
-    pub(super) fn tag(&self, place: &Place) -> Option<Vec<TaggedManifest>> {
+    pub(super) fn tag(&self, place: &Place) -> Option<WarmTag> {
         self.tags.get(place)
     }
 
     /// None are not kept: the next pull makes the first.
-    pub(super) fn keep_tag(&self, place: &Place, rows: Vec<TaggedManifest>) {
-        if !rows.is_empty() {
-            self.tags.insert(place.clone(), rows);
+    pub(super) fn keep_tag(&self, place: &Place, tag: WarmTag) {
+        if !tag.rows.is_empty() {
+            self.tags.insert(place.clone(), tag);
         }
     }
 
@@ -109,6 +122,33 @@ impl Warm {
     /// The object turned out to be missing: rows are asked again.
     pub(super) fn forget_blob(&self, group: GroupId, digest: &Digest) {
         self.blobs.invalidate(&(group, digest.clone()));
+    }
+}
+
+/// Rows of a tag are kept themselves, and a manifest may be loaded by them late in their life.
+struct WithItsRow {
+    life: Duration,
+}
+
+impl WithItsRow {
+    fn left(&self, kept: &WarmManifest) -> Option<Duration> {
+        Some(self.life.saturating_sub(kept.read.elapsed()))
+    }
+}
+
+impl<K> Expiry<K, WarmManifest> for WithItsRow {
+    fn expire_after_create(&self, _: &K, kept: &WarmManifest, _: Instant) -> Option<Duration> {
+        self.left(kept)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &K,
+        kept: &WarmManifest,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.left(kept)
     }
 }
 
@@ -134,7 +174,8 @@ mod tests {
     }
 
     fn manifest(length: usize) -> WarmManifest {
-        WarmManifest { media_type: "x/y".to_owned(), bytes: vec![b'x'; length].into() }
+        let (media_type, bytes) = ("x/y".to_owned(), vec![b'x'; length].into());
+        WarmManifest { media_type, bytes, read: Instant::now() }
     }
 
     #[test]
@@ -163,6 +204,17 @@ mod tests {
         assert!(warm.manifests.weighted_size() <= 1 << 19, "{}", warm.manifests.weighted_size());
         none.manifests.run_pending_tasks();
         assert_eq!(none.manifests.entry_count(), 0);
+    }
+
+    #[test]
+    fn a_manifest_is_kept_no_longer_than_the_row_that_let_it_in() {
+        let (warm, digest) = (warm(1 << 20), Digest::of(b"x"));
+        let life = config::Cache::default().memory_life;
+        for (age, kept) in [(life / 2, true), (life, false), (life / 2, true), (2 * life, false)] {
+            let read = Instant::now().checked_sub(age).unwrap();
+            warm.keep_manifest(ACME, &image("app"), &digest, WarmManifest { read, ..manifest(1) });
+            assert_eq!(warm.manifest(ACME, &image("app"), &digest).is_some(), kept, "{age:?}");
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! When which tag was last checked, without a write on any pull's path.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oci::secret::shown;
 use oci::{Digest, RepositoryName, Tag};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use crate::cache::warm::{Place, Warm};
+use crate::cache::warm::{Place, Warm, WarmTag};
 use crate::db::groups::GroupId;
 use crate::db::now_millis;
 use crate::db::tags::{TagCheck, TaggedManifest};
@@ -52,18 +52,20 @@ impl Checks {
     }
 
     /// The manifests a tag pointed at, the latest first.
-    pub(super) async fn known(&self, place: &Place) -> Result<Vec<TaggedManifest>, DbError> {
-        let mut rows = match self.warm.tag(place) {
+    pub(super) async fn known(&self, place: &Place) -> Result<WarmTag, DbError> {
+        let mut tag = match self.warm.tag(place) {
             Some(warm) => warm,
             None => {
                 let (group, image, tag) = place;
+                let read = Instant::now();
                 let rows = self.db.tagged_manifests(*group, image, tag).await?;
-                self.warm.keep_tag(place, rows.clone());
-                rows
+                let tag = WarmTag { rows, read };
+                self.warm.keep_tag(place, tag.clone());
+                tag
             }
         };
-        self.apply(place, &mut rows);
-        Ok(rows)
+        self.apply(place, &mut tag.rows);
+        Ok(tag)
     }
 
     /// Brings rows up to what is known here, the latest first.

@@ -1,5 +1,7 @@
 //! A tag may move: what it points at is asked by HEAD, unless the configuration trusts a check.
 
+use std::time::Instant;
+
 use oci::{Accept, Digest, Reference, Tag, media_type};
 use tracing::warn;
 
@@ -8,6 +10,7 @@ use super::{
     ManifestRequest, Manifests, OpenManifest, from_head, may_be_about_head, may_hold_for_head_only,
     upstream,
 };
+use crate::cache::warm::WarmTag;
 use crate::cache::{CacheStatus, tolerates};
 use crate::db::now_millis;
 use crate::db::tags::{TagCheck, TaggedManifest};
@@ -21,6 +24,8 @@ struct Asked<'r> {
     reference: Reference,
     /// The latest first.
     known: Vec<TaggedManifest>,
+    /// When that was read.
+    read: Instant,
 }
 
 impl Manifests {
@@ -31,10 +36,10 @@ impl Manifests {
         tag: &Tag,
     ) -> Result<OpenManifest, Error> {
         let place = (request.group, request.image.name().clone(), tag.clone());
-        let known = self.checks.known(&place).await?;
-        let asked = Asked { request, tag, reference: Reference::Tag(tag.clone()), known };
+        let WarmTag { rows: known, read } = self.checks.known(&place).await?;
+        let asked = Asked { request, tag, reference: Reference::Tag(tag.clone()), known, read };
         if let Some(row) = self.unasked(&asked)
-            && let Some(open) = self.load(request, row.manifest.clone()).await?
+            && let Some(open) = self.load(request, row.manifest.clone(), asked.read).await?
         {
             return Ok(open);
         }
@@ -85,16 +90,17 @@ impl Manifests {
             kind && row.manifest.digest == *digest
         };
         if let Some(row) = asked.known.iter().find(is_it) {
-            let open = self.load(request, row.manifest.clone()).await?;
+            let open = self.load(request, row.manifest.clone(), asked.read).await?;
             if open.is_some() {
                 self.checks.confirm(asked.place(), row, general);
             }
             return Ok(open);
         }
+        let read = Instant::now();
         let row = self.db.linked_manifest(request.group, request.image.name(), digest).await?;
         let same_kind = |kind: &String| head.media_type.as_ref().is_none_or(|told| told == kind);
         let Some(row) = row.filter(|row| same_kind(&row.media_type)) else { return Ok(None) };
-        let open = self.load(request, row).await?;
+        let open = self.load(request, row, read).await?;
         if let Some(open) = &open {
             self.point(asked, open, general).await;
         }
@@ -150,7 +156,8 @@ impl Manifests {
         let best = asked.known.iter().filter(|row| suits(row, accept));
         let rest = asked.known.iter().filter(|row| accept.permits(&row.manifest.media_type));
         for row in best.chain(rest) {
-            if let Some(open) = self.load(asked.request, row.manifest.clone()).await? {
+            let row = row.manifest.clone();
+            if let Some(open) = self.load(asked.request, row, asked.read).await? {
                 warn!(digest = %open.digest, %error, "serving a cached manifest unchecked");
                 return Ok(Some(OpenManifest { status: CacheStatus::Stale, ..open }));
             }
