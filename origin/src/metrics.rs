@@ -22,6 +22,8 @@ pub struct Metrics {
     pub upstream_requests: Family<Asked, Counter>,
     /// How long a registry took to begin its answer.
     pub upstream_seconds: Latencies,
+    /// What clients' requests had to ask of upstreams, blobs aside, before the same became one request.
+    pub questions: Counter,
     /// Tokens asked of registries' token endpoints.
     pub upstream_tokens: Family<Outcome, Counter>,
     /// What a registry says its rate limit is.
@@ -233,6 +235,8 @@ impl Metrics {
         registry.register("upstream_requests", help, self.upstream_requests.clone());
         let help = "Seconds until an upstream registry began to answer";
         registry.register("upstream_request_seconds", help, self.upstream_seconds.0.clone());
+        let help = "Questions about manifests and lists, before those that are the same became one";
+        registry.register("questions", help, self.questions.clone());
         let help = "Tokens asked of upstream registries' token endpoints";
         registry.register("upstream_tokens", help, self.upstream_tokens.clone());
         let help = "What an upstream registry says its rate limit is";

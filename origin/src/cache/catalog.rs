@@ -15,6 +15,7 @@ use crate::config;
 use crate::db::Db;
 use crate::db::groups::GroupId;
 use crate::error::{Error, Subject};
+use crate::metrics::Metrics;
 use crate::upstream::{Image, TagPage, UpstreamError};
 
 /// Whose question about which image.
@@ -53,8 +54,9 @@ enum Question {
 impl Catalog {
     /// Over a database.
     #[must_use]
-    pub fn new(db: Db, rules: Arc<config::Cache>) -> Self {
-        Self { db, rules, asked: Coalesced::default(), kept: Coalesced::default() }
+    pub fn new(db: Db, rules: Arc<config::Cache>, metrics: &Metrics) -> Self {
+        let kept = Coalesced::counted_by(&metrics.questions);
+        Self { db, rules, asked: Coalesced::default(), kept }
     }
 
     /// A part of the list of an image's tags.

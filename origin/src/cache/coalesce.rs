@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -17,17 +18,26 @@ type Asked<K, V> = Mutex<HashMap<K, watch::Receiver<Option<Outcome<V>>>>>;
 #[derive(Debug)]
 pub(super) struct Coalesced<K, V> {
     asked: Arc<Asked<K, V>>,
+    /// How many asked, those who share an answer too.
+    askers: Counter,
 }
 
 impl<K, V> Clone for Coalesced<K, V> {
     fn clone(&self) -> Self {
-        Self { asked: Arc::clone(&self.asked) }
+        Self { asked: Arc::clone(&self.asked), askers: self.askers.clone() }
     }
 }
 
 impl<K, V> Default for Coalesced<K, V> {
     fn default() -> Self {
-        Self { asked: Arc::default() }
+        Self::counted_by(&Counter::default())
+    }
+}
+
+impl<K, V> Coalesced<K, V> {
+    /// Counts each who asks, once it is sure to share the answer.
+    pub(super) fn counted_by(askers: &Counter) -> Self {
+        Self { asked: Arc::default(), askers: askers.clone() }
     }
 }
 
@@ -43,6 +53,7 @@ where
         W: Future<Output = Outcome<V>> + Send + 'static,
     {
         let (mut answer, joined) = self.board(key, work);
+        self.askers.inc();
         let outcome = answer.wait_for(Option::is_some).await;
         let outcome = outcome.ok().and_then(|outcome| outcome.clone());
         let ended_early = || Err(UpstreamError::Unreachable("the request ended early".to_owned()));

@@ -17,6 +17,7 @@ use crate::db::Db;
 use crate::db::groups::GroupId;
 use crate::db::manifests::StoredManifest;
 use crate::error::{Error, Subject};
+use crate::metrics::Metrics;
 use crate::store::{Key, Store, StoreError};
 use crate::upstream::{Image, ManifestHead, UpstreamError};
 
@@ -68,16 +69,22 @@ pub struct Manifests {
 impl Manifests {
     /// Over a database, a store and what is kept of both in memory.
     #[must_use]
-    pub fn new(db: Db, store: Store, warm: Warm, rules: Arc<config::Cache>) -> Self {
+    pub fn new(
+        db: Db,
+        store: Store,
+        warm: Warm,
+        rules: Arc<config::Cache>,
+        metrics: &Metrics,
+    ) -> Self {
         Self {
             checks: Checks::new(db.clone(), warm.clone()),
             db,
             store,
             warm,
             rules,
-            heads: Coalesced::default(),
+            heads: Coalesced::counted_by(&metrics.questions),
             gets: Coalesced::default(),
-            commits: Coalesced::default(),
+            commits: Coalesced::counted_by(&metrics.questions),
         }
     }
 

@@ -1,10 +1,8 @@
 //! One fetch a blob, whoever comes, goes or fails.
 
-use std::time::Duration;
-
 use e2e::fault::Faults;
 use origin::metrics::Answered;
-use reqwest::Method;
+use reqwest::{Client, Method};
 
 use super::{Pull, eventually, same_manifest};
 
@@ -137,8 +135,14 @@ async fn a_stopping_origin_lets_a_stream_end() {
     let path = format!("blobs/{}", pull.layer_digest());
     let response = pull.client().open(Method::GET, &path, &[]).await.unwrap();
     let (layer, Pull { upstream, cell, .. }) = (pull.layer(), pull);
+    let prober = Client::builder().no_proxy().build().unwrap();
+    let readiness = format!("{}/-/readiness", cell.url());
     let stopping = tokio::spawn(cell.stop());
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    eventually(async || match prober.get(&readiness).send().await {
+        Ok(answer) => answer.status() == 503,
+        Err(_) => true,
+    })
+    .await;
     upstream.release();
     assert!(response.bytes().await.unwrap() == layer);
     stopping.await.unwrap().unwrap();

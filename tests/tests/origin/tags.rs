@@ -44,11 +44,11 @@ async fn fifty_clients_of_a_cold_tag_cost_one_head_and_one_get_across_groups() {
             tokio::spawn(async move { client.manifest("latest").await.unwrap() })
         })
         .collect();
-    eventually(async || asked(&pull, "latest").0 == 1).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    pull.upstream.release();
-    eventually(async || asked(&pull, "latest").1 == 1).await;
-    pull.upstream.release();
+    for (questions, asked_so_far) in [(50, (1, 0)), (100, (1, 1))] {
+        eventually(async || pull.cell.metrics().questions.get() == questions).await;
+        eventually(async || asked(&pull, "latest") == asked_so_far).await;
+        pull.upstream.release();
+    }
     let mut answers = Vec::new();
     for client in clients {
         let answer = client.await.unwrap();
