@@ -41,6 +41,9 @@ const DISTRUST: Duration = Duration::from_secs(10 * 60);
 
 const NOWHERE: UpstreamError = UpstreamError::Protocol("an image without a repository");
 
+/// Bytes of a media type (RFC 6838 §4.2: two names of 127 each).
+const MAX_MEDIA_TYPE: usize = 255;
+
 /// What a HEAD tells of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestHead {
@@ -303,7 +306,8 @@ async fn read_manifest(
     if content_length(response.headers()).is_some_and(|length| length > MAX_MANIFEST as u64) {
         return Err(UpstreamError::Protocol("a manifest longer than 4 MiB"));
     }
-    let media_type = text(response.headers(), CONTENT_TYPE.as_str());
+    let media_type = text(response.headers(), CONTENT_TYPE.as_str())
+        .filter(|media_type| media_type.len() <= MAX_MEDIA_TYPE);
     let announced = text(response.headers(), "docker-content-digest");
     let expected = match reference {
         Reference::Digest(digest) => Some(digest.clone()),
@@ -313,6 +317,10 @@ async fn read_manifest(
     let digest = match expected {
         Some(digest) if digest.matches(&bytes) => digest,
         Some(_) => return Err(UpstreamError::Protocol("a manifest that is not its digest")),
+        // Nobody vouches for it, so it must at least not be some gateway's page.
+        None if !oci::media_type::is_object(&bytes) => {
+            return Err(UpstreamError::Protocol("what is no manifest"));
+        }
         None => Digest::of(&bytes),
     };
     let media_type = media_type

@@ -28,6 +28,8 @@ mod full_disk;
 mod isolation;
 #[path = "origin/manifests.rs"]
 mod manifests;
+#[path = "origin/odd_registries.rs"]
+mod odd_registries;
 #[path = "origin/patience.rs"]
 mod patience;
 #[path = "origin/tags.rs"]

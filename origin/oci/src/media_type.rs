@@ -28,6 +28,13 @@ pub fn is_index(content_type: &str) -> bool {
     [OCI_INDEX, DOCKER_LIST].iter().any(|index| essence.eq_ignore_ascii_case(index))
 }
 
+/// Whether these bytes are a JSON object, as every manifest is, of a known type or not.
+#[must_use]
+pub fn is_object(bytes: &[u8]) -> bool {
+    type Object = std::collections::BTreeMap<String, serde::de::IgnoredAny>;
+    serde_json::from_slice::<Object>(bytes).is_ok()
+}
+
 /// What a manifest says of itself in `mediaType`. `None`: nothing, or nothing a header can hold.
 #[must_use]
 pub fn of_manifest(bytes: &[u8]) -> Option<String> {

@@ -111,8 +111,14 @@ impl Blobs {
         {
             return Ok(BlobHead { length: Some(length), status: CacheStatus::Coalesced });
         }
-        let length = self.ask(request).await?;
-        Ok(BlobHead { length, status: CacheStatus::Miss })
+        let length = match request.image.head_blob(request.digest).await {
+            // Its head tells the same.
+            Err(error) if error.is_about_head() => {
+                request.image.get_blob(request.digest, 0).await.map(|body| body.length)
+            }
+            asked => asked,
+        };
+        Ok(BlobHead { length: length.map_err(upstream)?, status: CacheStatus::Miss })
     }
 
     /// Starts sending a blob; returns as soon as its first byte could be sent.

@@ -1,5 +1,7 @@
 //! Good answers: the headers each client needs, spelled in one place.
 
+use std::io;
+
 use axum::body::Body;
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
@@ -7,6 +9,8 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
 use oci::Digest;
 use oci::media_type::{OCI_INDEX, OCTET_STREAM};
 use serde_json::{Value, json};
@@ -131,7 +135,9 @@ pub(super) fn redirect(digest: &Digest, elsewhere: &Url) -> Response {
 
 /// A blob's head.
 pub(super) fn blob_head(digest: &Digest, head: BlobHead) -> Response {
-    let mut response = Response::new(Body::empty());
+    // Of a body known to be empty the server would say so, where the length is not known.
+    let unknown = || Body::from_stream(stream::empty::<io::Result<Bytes>>());
+    let mut response = Response::new(head.length.map_or_else(unknown, |_| Body::empty()));
     let headers = response.headers_mut();
     describe_blob(headers, digest, head.status);
     if let Some(length) = head.length {

@@ -12,6 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
 use super::guard::Guard;
+use super::request::send;
 use super::{UpstreamError, collect};
 use crate::config::{self, Password};
 
@@ -71,6 +72,11 @@ impl Authenticator {
         }
     }
 
+    /// Drops what this repository asked for the last time.
+    pub(super) fn forget(&self, repository: &RepositoryName) {
+        self.challenges.invalidate(repository);
+    }
+
     /// What to send after a refusal; a token that was just refused is not used again. `None`:
     /// nothing we have could change the registry's mind.
     pub(super) async fn answer(
@@ -114,7 +120,7 @@ impl Authenticator {
         if let Some(basic) = &self.basic {
             request = request.header(AUTHORIZATION, basic.clone());
         }
-        let response = request.send().await?;
+        let response = send(request).await?;
         match response.status().as_u16() {
             200..=299 => {}
             429 => return Err(UpstreamError::of(&response)),

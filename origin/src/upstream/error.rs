@@ -1,5 +1,7 @@
 //! How an upstream fails, and what that means for a cached copy.
 
+use std::time::SystemTime;
+
 /// A request to the upstream that brought nothing usable.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum UpstreamError {
@@ -111,8 +113,13 @@ impl UpstreamError {
     }
 
     pub(super) fn of(response: &reqwest::Response) -> Self {
-        let retry_after = super::text(response.headers(), "retry-after");
-        Self::Status { status: response.status().as_u16(), retry_after }
+        let (status, headers) = (response.status().as_u16(), response.headers());
+        // A client is told how long we shall wait ourselves.
+        let retry_after = match status {
+            429 => Some(super::limit::pause(headers, SystemTime::now()).as_secs().to_string()),
+            _ => super::text(headers, "retry-after"),
+        };
+        Self::Status { status, retry_after }
     }
 }
 

@@ -8,7 +8,7 @@ use oci::{Challenge, Endpoint, RepositoryName};
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, LOCATION, RANGE, WWW_AUTHENTICATE,
 };
-use reqwest::{Client, Method, Response};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use url::Url;
 
 use super::auth::{Authenticator, Tokens};
@@ -111,7 +111,7 @@ impl Registry {
     }
 
     async fn exchange(&self, ask: Ask<'_>, pass: &mut Pass) -> Result<Response, UpstreamError> {
-        let credential = self.logged_in(self.auth.remembered(ask.repository).await)?;
+        let credential = self.remembered(ask.repository).await?;
         let first = self.attempt(ask, credential.clone(), pass).await?;
         // Where a redirect led, nobody has a say in our logins.
         let own = first.url().origin() == self.base.origin();
@@ -123,6 +123,23 @@ impl Registry {
         match self.logged_in(answer)? {
             Some(credential) => successful(self.attempt(ask, Some(credential), pass).await?),
             None => Err(UpstreamError::of(&first)),
+        }
+    }
+
+    /// A token endpoint that fails may not be the one any more: the registry is asked anew.
+    async fn remembered(
+        &self,
+        repository: &RepositoryName,
+    ) -> Result<Option<HeaderValue>, UpstreamError> {
+        match self.logged_in(self.auth.remembered(repository).await) {
+            Err(UpstreamError::Status { status: 429, retry_after }) => {
+                Err(UpstreamError::Status { status: 429, retry_after })
+            }
+            Err(_) => {
+                self.auth.forget(repository);
+                Ok(None)
+            }
+            credential => credential,
         }
     }
 
@@ -190,8 +207,21 @@ impl Registry {
         if let Some(credential) = credential {
             request = request.header(AUTHORIZATION, credential.clone());
         }
-        Ok(request.send().await?)
+        send(request).await
     }
+}
+
+/// Sends once more where nothing of an answer came: a kept connection may have been closed meanwhile.
+pub(super) async fn send(request: RequestBuilder) -> Result<Response, UpstreamError> {
+    let again = request.try_clone();
+    match (request.send().await, again) {
+        (Err(error), Some(again)) if was_closed(&error) => Ok(again.send().await?),
+        (sent, _) => Ok(sent?),
+    }
+}
+
+fn was_closed(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 fn kind_of(endpoint: &Endpoint) -> &'static str {
