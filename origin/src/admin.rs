@@ -25,7 +25,11 @@ pub async fn open(config: &Config) -> Result<Db> {
 /// # Errors
 /// The database or the store fails.
 pub async fn check(config: &Config, repair: bool, quick: bool) -> Result<bool> {
-    let db = open(config).await?;
+    let db = Db::open(&config.database).await.context("[database] url")?;
+    // An empty database in the place of a lost one would make an orphan of every object.
+    db.expect_current()
+        .await
+        .context("[database] url: not a database that `origin migrate` made")?;
     let store = Store::open(&config.store)?;
     store.claim(config.cell.id).await?;
     let options = Options { repair, quick, grace: config.store.orphan_grace };

@@ -1,5 +1,6 @@
 //! Rows: one SQL text for SQLite and PostgreSQL, one file per question asked of them.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -44,6 +45,16 @@ pub enum DbError {
         /// The schema's version.
         found: i64,
         /// The last version this program knows.
+        known: i64,
+    },
+    /// The schema is not up to date.
+    #[error(
+        "the database's schema has version {found}, this program needs {known}: run `origin migrate`"
+    )]
+    Older {
+        /// The schema's version.
+        found: i64,
+        /// The version this program needs.
         known: i64,
     },
     /// A row holds what no version of this program wrote.
@@ -162,11 +173,29 @@ impl Db {
     }
 
     async fn newer(&self) -> Result<DbError, DbError> {
-        let (found,): (i64,) = sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations")
-            .fetch_one(&self.pool)
-            .await?;
+        let (found, known) = self.versions().await?;
+        Ok(DbError::Newer { found, known })
+    }
+
+    /// Finds the schema as this program knows it, or changes nothing.
+    ///
+    /// # Errors
+    /// [`DbError::Newer`], [`DbError::Older`], or there is no schema at all.
+    pub async fn expect_current(&self) -> Result<(), DbError> {
+        let (found, known) = self.versions().await?;
+        match found.cmp(&known) {
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(DbError::Newer { found, known }),
+            Ordering::Less => Err(DbError::Older { found, known }),
+        }
+    }
+
+    /// The schema's, and the last this program knows.
+    async fn versions(&self) -> Result<(i64, i64), DbError> {
+        let sql = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations";
+        let (found,): (i64,) = sqlx::query_as(sql).fetch_one(&self.pool).await?;
         let known = MIGRATIONS.iter().map(|migration| migration.version).max();
-        Ok(DbError::Newer { found, known: known.unwrap_or_default() })
+        Ok((found, known.unwrap_or_default()))
     }
 
     /// Begins what writes, too: a reader that became a writer would find SQLite locked.

@@ -337,7 +337,9 @@ pub async fn rows_of_the_first_schema_survive(config: &config::Database) {
     ] {
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&db.pool).await.unwrap();
     }
+    assert!(matches!(db.expect_current().await, Err(DbError::Older { found: 1, .. })));
     db.migrate().await.unwrap();
+    db.expect_current().await.unwrap();
     let access = db.access("acme", UserId(1)).await.unwrap().unwrap();
     assert_eq!((access.role, access.visibility), (Some(Role::Guest), Visibility::Private));
     assert_eq!(db.linked_blob(GroupId(1), &layer).await.unwrap(), Some(5));
@@ -351,6 +353,7 @@ pub async fn a_schema_newer_than_the_program_is_refused(config: &config::Databas
     let db = migrated(config).await;
     from_the_future(&db).await;
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap();
+    assert!(matches!(db.expect_current().await, Err(DbError::Newer { .. })));
     let refused = db.migrate().await.unwrap_err();
     assert_eq!(
         refused.to_string(),
