@@ -88,8 +88,11 @@ impl Authenticator {
         if let Some((key, refused)) = self.token_key(repository, &challenge).zip(refused) {
             self.tokens.forget(key, refused).await;
         }
-        self.challenges.insert(repository.clone(), challenge.clone());
-        self.credential(repository, &challenge).await
+        let credential = self.credential(repository, &challenge).await?;
+        // One that leads to no credential is not worth remembering: the next request would wait for
+        // it before it asks.
+        self.challenges.insert(repository.clone(), challenge);
+        Ok(credential)
     }
 
     async fn credential(

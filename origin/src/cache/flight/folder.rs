@@ -28,7 +28,11 @@ impl SpoolFolder {
         for found in std::fs::read_dir(parent)? {
             let found = found?;
             if found.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
-                remove_if_dead(&found.path())?;
+                match remove_if_dead(&found.path()) {
+                    // Its process has just stopped and taken it along.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed?,
+                }
             }
         }
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use oci::secret::shown;
 use oci::{Accept, Digest, Reference, Tag, media_type};
 use tracing::warn;
 
@@ -114,7 +115,10 @@ impl Manifests {
         let check = TagCheck { group, image, tag, digest, media_type, general, at };
         match self.db.point_tag(check).await {
             Ok(()) => self.warm.forget_tag(&asked.place()),
-            Err(error) => warn!(%image, %tag, %error, "a tag is served that could not be moved"),
+            Err(error) => {
+                let (image, tag) = (shown(image.as_str()), shown(tag.as_str()));
+                warn!(image, tag, %error, "a tag is served that could not be moved");
+            }
         }
     }
 
