@@ -149,4 +149,4 @@ fn http_url<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Url, D::Error>
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

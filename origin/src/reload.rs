@@ -135,26 +135,14 @@ mod tests {
     use rustix::process::{Signal, getpid, kill_process};
 
     use super::*;
-
-    const REST: &str = r#"
-[cell]
-id = 1
-[http]
-listen = "127.0.0.1:0"
-external_url = "http://127.0.0.1:8080"
-[database]
-url = "sqlite:/tmp/origin.db"
-[store]
-url = "memory:"
-spool = "/tmp/spool"
-"#;
+    use crate::config::tests::MINIMAL;
 
     #[tokio::test]
     async fn what_happens_before_the_origin_stands_is_not_missed() {
         let folder = tempfile::tempdir().unwrap();
         let (file, password) = (folder.path().join("origin.toml"), folder.path().join("password"));
         let login = format!("username = \"me\"\npassword_file = \"{}\"", password.display());
-        fs::write(&file, format!("{REST}[upstream]\n{login}\n")).unwrap();
+        fs::write(&file, format!("{MINIMAL}[upstream]\n{login}\n")).unwrap();
         fs::write(&password, "one").unwrap();
         for changed in [&file, &password] {
             let (_, mut watch) = Watch::load(&file).unwrap();

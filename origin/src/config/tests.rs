@@ -1,6 +1,7 @@
 use super::*;
 
-const MINIMAL: &str = r#"
+/// What a configuration must say, and nothing else.
+pub(crate) const MINIMAL: &str = r#"
 [cell]
 id = 1
 [http]

@@ -1,20 +1,8 @@
+use crate::config::tests::MINIMAL;
 use crate::config::{Config, Password, ShortNames};
 
-const REST: &str = r#"
-[cell]
-id = 1
-[http]
-listen = "127.0.0.1:8101"
-external_url = "http://127.0.0.1:8080"
-[database]
-url = "sqlite:/tmp/origin.db"
-[store]
-url = "file:///tmp/objects"
-spool = "/tmp/spool"
-"#;
-
 fn parse(text: &str) -> Result<Config, String> {
-    Config::parse(&format!("{REST}{text}")).map_err(|error| format!("{error:#}"))
+    Config::parse(&format!("{MINIMAL}{text}")).map_err(|error| format!("{error:#}"))
 }
 
 #[test]
