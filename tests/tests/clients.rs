@@ -9,7 +9,7 @@ use e2e::clients::podman::Podman;
 use e2e::clients::{Client, Outcome};
 use e2e::distribution::Distribution;
 use e2e::image::{Image, Manifest, layer, noise};
-use e2e::stack::{Ports, Settings, Stack};
+use e2e::stack::{Settings, Stack};
 use oci::Digest;
 use tempfile::TempDir;
 
@@ -24,10 +24,7 @@ impl Edge {
     /// With `library/app` at the upstream, for two platforms.
     async fn start() -> Self {
         let (folder, upstream) = (TempDir::new().unwrap(), Distribution::start().await.unwrap());
-        let settings = Settings {
-            upstream: Some(upstream.url()),
-            ..Settings::new(Ports::free().unwrap(), folder.path().join("state"))
-        };
+        let settings = Settings::before(upstream.url(), folder.path()).unwrap();
         let layers = [("small", 1_000), ("large", 3_000_000)];
         let layers = layers.map(|(name, size)| layer(name, &noise(size, size as usize)).unwrap());
         let image = Image::multi(&layers);

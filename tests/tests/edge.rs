@@ -24,10 +24,7 @@ struct Edge {
 impl Edge {
     async fn start() -> Self {
         let (folder, upstream) = (TempDir::new().unwrap(), Distribution::start().await.unwrap());
-        let settings = Settings {
-            upstream: Some(upstream.url()),
-            ..Settings::new(Ports::free().unwrap(), folder.path().join("state"))
-        };
+        let settings = Settings::before(upstream.url(), folder.path()).unwrap();
         let stack = Stack::start(&settings).await.unwrap();
         Self { folder, upstream, stack }
     }

@@ -8,6 +8,8 @@
 mod fuel;
 mod load;
 mod proxies;
+#[path = "../shared/envoy.rs"]
+mod shared;
 mod throughput;
 
 use anyhow::Result;

@@ -10,6 +10,8 @@ use e2e::{program, rulesets};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::shared::{address, cluster};
+
 /// What stands between client and upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -125,21 +127,6 @@ fn configuration(admin: u16, ports: &[u16; 3], cell: u16, topology: u16) -> Resu
             "clusters": [cluster("cell-1", cell), cluster("topology", topology)],
         },
     }))
-}
-
-fn address(port: u16) -> Value {
-    json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
-}
-
-fn cluster(name: &str, port: u16) -> Value {
-    json!({
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "2s",
-        "load_assignment": {"cluster_name": name, "endpoints": [
-            {"lb_endpoints": [{"endpoint": {"address": address(port)}}]},
-        ]},
-    })
 }
 
 /// The settings of the demo's listener that cost something, and no access log.

@@ -8,6 +8,7 @@ use e2e::program;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::shared::{address, cluster};
 use crate::site::Site;
 
 /// A running Envoy.
@@ -41,21 +42,6 @@ impl Envoy {
         process.ready(&format!("http://127.0.0.1:{admin}/ready")).await?;
         Ok(Self { sites: ways, _process: process, _folder: folder })
     }
-}
-
-fn address(port: u16) -> Value {
-    json!({"socket_address": {"address": "127.0.0.1", "port_value": port}})
-}
-
-fn cluster(name: &str, port: u16) -> Value {
-    json!({
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "2s",
-        "load_assignment": {"cluster_name": name, "endpoints": [
-            {"lb_endpoints": [{"endpoint": {"address": address(port)}}]},
-        ]},
-    })
 }
 
 /// The settings of the demo's listener that cost something, without filter and access log.

@@ -18,6 +18,8 @@ mod origins;
 mod questions;
 mod report;
 mod servers;
+#[path = "../shared/envoy.rs"]
+mod shared;
 mod site;
 
 use anyhow::{Result, ensure};

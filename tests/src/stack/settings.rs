@@ -1,6 +1,6 @@
 //! What a stack is started with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -51,6 +51,15 @@ impl Settings {
     pub fn new(ports: Ports, folder: PathBuf) -> Self {
         let registry_design = RegistryDesign::Answer;
         Self { ports, folder, upstream: None, other_topology: None, registry_design, fleet: None }
+    }
+
+    /// On free ports, before this registry, with its state in `folder`.
+    ///
+    /// # Errors
+    /// There are no free ports.
+    pub fn before(upstream: String, folder: &Path) -> Result<Self> {
+        let settings = Self::new(Ports::free()?, folder.join("state"));
+        Ok(Self { upstream: Some(upstream), ..settings })
     }
 
     /// All origins of both cells.
