@@ -1,0 +1,1 @@
+//! GitLab's vocabulary: routable tokens, group paths, what looks like a credential. Pure.

@@ -1,0 +1,1 @@
+//! What every service needs: configuration reload, logging, signals, the metrics page.

@@ -1,0 +1,1 @@
+//! Zero-copy response bodies for hyper: file ranges sent by sendfile(2).
