@@ -43,7 +43,7 @@ impl CacheStatus {
         match self {
             Self::Hit => "hit",
             Self::Miss => "miss",
-            Self::Coalesced => "coalesced",
+            Self::Coalesced => "shared",
             Self::Stale => "stale",
         }
     }

@@ -83,7 +83,7 @@ async fn dispatch(
             let accept = accept(reference, headers);
             let request = ManifestRequest { group, image, accept: &accept, body };
             let manifest = app.manifests.open(request, reference).await?;
-            app.metrics.answered("manifest", manifest.status);
+            app.metrics.answered("manifest", manifest.status.label());
             let mut response = reply::manifest(manifest, headers);
             image.add_rate_limit(response.headers_mut());
             Ok(response)
@@ -92,28 +92,28 @@ async fn dispatch(
             let range = headers.get("range").and_then(|range| range.to_str().ok());
             let request = BlobRequest { group, image, digest };
             if let Some(elsewhere) = app.blobs.redirect(request).await? {
-                app.metrics.answered("blob", CacheStatus::Hit);
+                app.metrics.answered("blob", CacheStatus::Hit.label());
                 return Ok(reply::redirect(digest, &elsewhere));
             }
             let blob = app.blobs.open(request, range.and_then(ByteRange::parse)).await?;
-            app.metrics.answered("blob", blob.status);
+            app.metrics.answered("blob", blob.status.label());
             Ok(reply::blob(digest, blob))
         }
         Target::Blob(digest) => {
             let head = app.blobs.head(BlobRequest { group, image, digest }).await?;
-            app.metrics.answered("blob", head.status);
+            app.metrics.answered("blob", head.status.label());
             Ok(reply::blob_head(digest, head))
         }
         Target::Tags => {
             let page = Page::parse(uri.query().unwrap_or_default())?;
             let (list, status) = app.catalog.tags(CatalogRequest { group, image }, &page).await?;
-            app.metrics.answered("tags", status);
+            app.metrics.answered("tags", status.label());
             Ok(reply::tags(Action::repository(uri.path()), &list, status))
         }
         Target::Referrers(subject) => {
             let request = CatalogRequest { group, image };
             let (found, status) = app.catalog.referrers(request, subject).await?;
-            app.metrics.answered("referrers", status);
+            app.metrics.answered("referrers", status.label());
             let query = uri.query().unwrap_or_default();
             let kind = oci::query::values(query, "artifactType").next();
             Ok(reply::referrers(found, kind.as_deref(), status))

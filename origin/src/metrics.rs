@@ -1,4 +1,6 @@
-//! Every metric: name, labels and help, in one place. No value of a request is ever a label.
+//! Every metric of the origin: name, labels and help, in one place.
+//!
+//! No value that a client sends is ever a label, so the number of series is bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,63 +13,61 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use reqwest::Method;
 
-use crate::cache::CacheStatus;
-
-/// What the parts of an origin count; cloned by reference.
+/// The metrics of one origin, shared by all its parts.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Answers to clients, by what was asked and where it came from.
-    pub answers: Family<Answered, Counter>,
-    /// Requests sent to an upstream, by their outcome.
-    pub upstream_requests: Family<Asked, Counter>,
-    /// How long a registry took to begin its answer.
-    pub upstream_seconds: Latencies,
-    /// What clients' requests had to ask of upstreams, blobs aside, before the same became one request.
-    pub questions: Counter,
-    /// Tokens asked of registries' token endpoints.
-    pub upstream_tokens: Family<Outcome, Counter>,
-    /// What a registry says its rate limit is.
+    /// Responses to pulls, by kind of content and cache status.
+    pub answers: Family<AnswerLabels, Counter>,
+    /// Requests sent to upstream registries, by outcome.
+    pub upstream_requests: Family<UpstreamRequestLabels, Counter>,
+    /// Time until an upstream registry began its response.
+    pub upstream_seconds: UpstreamLatency,
+    /// Manifest and list lookups that needed an upstream, counted before identical ones are merged.
+    pub lookups: Counter,
+    /// Requests to the token endpoints of upstream registries.
+    pub upstream_tokens: Family<OutcomeLabel, Counter>,
+    /// The rate limit that a registry announces.
     pub rate_limit: Family<RegistryLabel, Gauge>,
-    /// What a registry says is left of its rate limit.
+    /// What a registry reports as left of its rate limit.
     pub rate_limit_remaining: Family<RegistryLabel, Gauge>,
-    /// 1 where a registry is left alone because it keeps failing.
+    /// 1 while the circuit breaker of a registry is open.
     pub upstream_circuit_open: Family<RegistryLabel, Gauge>,
-    /// Readings of the configuration's upstreams after the first.
-    pub upstream_reloads: Family<Outcome, Counter>,
-    /// Questions to the database and transactions on it.
+    /// Reloads of the upstreams' configuration.
+    pub upstream_reloads: Family<OutcomeLabel, Counter>,
+    /// Database queries and transactions.
     pub database_uses: Counter,
-    /// Fetches of blobs under way.
-    pub flights: Gauge,
-    /// Fetches of blobs that ended, by how.
-    pub flights_ended: Family<FlightEnd, Counter>,
-    /// Bytes of blobs that upstreams sent.
-    pub blob_bytes_fetched: Counter,
-    /// Attempts to go on with a blob whose connection broke.
+    /// In-flight fetches of blobs.
+    pub inflight_fetches: Gauge,
+    /// Finished fetches of blobs, by outcome.
+    pub fetches: Family<FetchLabels, Counter>,
+    /// Bytes of blobs received from upstreams.
+    pub blob_fetched_bytes: Counter,
+    /// Attempts to resume a blob whose upstream connection broke.
     pub blob_resumes: Counter,
-    /// Blobs that were streamed without being kept, by the reason.
-    pub blobs_passed_through: Family<PassedThrough, Counter>,
-    /// What of the spool is taken.
+    /// Blobs that were streamed without being stored, by reason.
+    pub blobs_passed_through: Family<PassThroughLabels, Counter>,
+    /// Bytes in use in the spool.
     pub spool_bytes: Gauge,
-    /// Requests whose answers have ended, by how.
-    pub requests: Family<Ended, Counter>,
-    /// From a request's head to its answer's.
+    /// Finished requests, by status class and by how the response ended.
+    pub requests: Family<RequestLabels, Counter>,
+    /// Time from the head of a request to the head of its response.
     pub request_head_seconds: Seconds,
-    /// From a request's head to its answer's end.
+    /// Time from the head of a request to the end of its response.
     pub request_seconds: Seconds,
-    /// Bytes of bodies that went to clients.
+    /// Bytes of response bodies sent to clients.
     pub sent_bytes: Counter,
-    /// Connections of clients.
+    /// Open client connections.
     pub connections: Gauge,
-    /// Connections beyond `max_connections`.
+    /// Client connections rejected because of `max_connections`.
     pub connections_refused: Counter,
 }
 
-/// One more in a gauge until it is dropped, by a panic too.
+/// Holds a gauge one higher until it is dropped, which a panic does too.
 #[derive(Debug)]
 pub struct Counted(Gauge);
 
 impl Counted {
-    /// Counts one from now on.
+    /// Increments the gauge.
     #[must_use]
     pub fn in_gauge(gauge: &Gauge) -> Self {
         gauge.inc();
@@ -81,30 +81,30 @@ impl Drop for Counted {
     }
 }
 
-/// Labels of a fetch that ended.
+/// Labels of a finished fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct FlightEnd {
-    /// `stored`, `unstored`, `uncached`, `moot` or `failed`.
+pub struct FetchLabels {
+    /// `stored`, `store_failed`, `uncached`, `superseded` or `failed`.
     pub outcome: &'static str,
 }
 
-/// Labels of a blob that was not kept.
+/// Labels of a blob that was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PassedThrough {
+pub struct PassThroughLabels {
     /// `limit`, `disk` or `contended`.
     pub reason: &'static str,
 }
 
-/// Labels of a request that has ended.
+/// Labels of a finished request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Ended {
-    /// `2xx` and so on; `none` where there was no answer.
+pub struct RequestLabels {
+    /// The class of the status, such as `2xx`; `none` if there was no response.
     pub status: &'static str,
     /// `complete`, `cut`, `stalled` or `gone`.
     pub end: &'static str,
 }
 
-/// Durations from half a millisecond to minutes, which is what a layer takes.
+/// A histogram from half a millisecond to five minutes, the time a layer may take.
 #[derive(Debug, Clone)]
 pub struct Seconds(Histogram);
 
@@ -116,81 +116,80 @@ impl Default for Seconds {
 }
 
 impl Seconds {
-    /// Counts one, in seconds.
+    /// Records one duration.
     pub fn observe(&self, seconds: f64) {
         self.0.observe(seconds);
     }
 }
 
-/// Labels of an answer.
+/// Labels of a response to a pull.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Answered {
+pub struct AnswerLabels {
     /// `manifest`, `blob`, `tags` or `referrers`.
     pub kind: &'static str,
-    /// [`CacheStatus::label`].
+    /// `hit`, `miss`, `shared` or `stale`.
     pub cache: &'static str,
 }
 
 /// Labels of a request to an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Asked {
-    /// The upstream's name in the configuration.
+pub struct UpstreamRequestLabels {
+    /// The name of the upstream in the configuration.
     pub upstream: Arc<str>,
-    /// The host that was asked: the registry's or a mirror's.
+    /// The host the request went to: the registry or a mirror.
     pub host: Arc<str>,
     /// `manifest`, `blob`, `tags` or `referrers`.
     pub kind: &'static str,
     /// `HEAD` or `GET`.
     pub method: &'static str,
-    /// `ok`, or [`UpstreamError::outcome`](crate::upstream::UpstreamError::outcome).
+    /// `ok`, or the kind of failure.
     pub outcome: &'static str,
 }
 
-/// Labels of how long a request took.
+/// Labels of the time a request to an upstream took.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AskedKind {
-    /// The upstream's name in the configuration.
+pub struct UpstreamLatencyLabels {
+    /// The name of the upstream in the configuration.
     pub upstream: Arc<str>,
     /// `manifest`, `blob`, `tags` or `referrers`.
     pub kind: &'static str,
 }
 
-/// Histograms in seconds, from milliseconds to half a minute.
+/// Histograms from four milliseconds to half a minute.
 #[derive(Debug)]
-pub struct Latencies(Family<AskedKind, Histogram, fn() -> Histogram>);
+pub struct UpstreamLatency(Family<UpstreamLatencyLabels, Histogram, fn() -> Histogram>);
 
-impl Default for Latencies {
+impl Default for UpstreamLatency {
     fn default() -> Self {
         let buckets = || Histogram::new(exponential_buckets(0.004, 2.0, 14));
         Self(Family::new_with_constructor(buckets))
     }
 }
 
-/// The registry or mirror a value is about.
+/// The registry or mirror that a value describes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RegistryLabel {
-    /// The upstream's name in the configuration.
+    /// The name of the upstream in the configuration.
     pub upstream: Arc<str>,
-    /// Its host, with the port where it is an unusual one.
+    /// Its host, with the port unless that is the scheme's default.
     pub host: Arc<str>,
 }
 
-/// How something ended.
+/// The outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Outcome {
-    /// `ok`, or why not.
+pub struct OutcomeLabel {
+    /// `ok`, or the kind of failure.
     pub outcome: &'static str,
 }
 
 impl Metrics {
-    /// Counts an answer to a client.
-    pub fn answered(&self, kind: &'static str, cache: CacheStatus) {
-        let cache = cache.label();
-        self.answers.get_or_create(&Answered { kind, cache }).inc();
+    /// Counts a response to a pull.
+    pub fn answered(&self, kind: &'static str, cache: &'static str) {
+        self.answers.get_or_create(&AnswerLabels { kind, cache }).inc();
     }
 
-    /// Counts a request to a registry, and how long it took until the answer began.
-    pub fn asked(
+    /// Counts a request to a registry, and records the time until its response began.
+    pub fn upstream_request(
         &self,
         registry: &RegistryLabel,
         kind: &'static str,
@@ -200,80 +199,96 @@ impl Metrics {
     ) {
         let RegistryLabel { upstream, host } = registry.clone();
         let method = if *method == Method::HEAD { "HEAD" } else { "GET" };
-        let seconds = AskedKind { upstream: Arc::clone(&upstream), kind };
-        self.upstream_seconds.0.get_or_create(&seconds).observe(took.as_secs_f64());
-        let asked = Asked { upstream, host, kind, method, outcome };
-        self.upstream_requests.get_or_create(&asked).inc();
+        let latency = UpstreamLatencyLabels { upstream: Arc::clone(&upstream), kind };
+        self.upstream_seconds.0.get_or_create(&latency).observe(took.as_secs_f64());
+        let labels = UpstreamRequestLabels { upstream, host, kind, method, outcome };
+        self.upstream_requests.get_or_create(&labels).inc();
     }
 
-    /// Counts what a token endpoint was asked for.
+    /// Counts a request to a token endpoint.
     pub fn token_fetched(&self, outcome: &'static str) {
-        self.upstream_tokens.get_or_create(&Outcome { outcome }).inc();
+        self.upstream_tokens.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
-    /// Counts a reading of the upstreams' configuration.
+    /// Counts a reload of the upstreams' configuration.
     pub fn reloaded(&self, outcome: &'static str) {
-        self.upstream_reloads.get_or_create(&Outcome { outcome }).inc();
+        self.upstream_reloads.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
-    /// Counts a fetch of a blob that ended.
-    pub fn flight_ended(&self, outcome: &'static str) {
-        self.flights_ended.get_or_create(&FlightEnd { outcome }).inc();
+    /// Counts a finished fetch of a blob.
+    pub fn fetch_ended(&self, outcome: &'static str) {
+        self.fetches.get_or_create(&FetchLabels { outcome }).inc();
     }
 
-    /// Counts a blob that was streamed without being kept.
+    /// Counts a blob that was streamed without being stored.
     pub fn passed_through(&self, reason: &'static str) {
-        self.blobs_passed_through.get_or_create(&PassedThrough { reason }).inc();
+        self.blobs_passed_through.get_or_create(&PassThroughLabels { reason }).inc();
     }
 
-    /// All of them under their names, for a scraper.
+    /// Returns a registry of all metrics under their names.
     #[must_use]
     pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("dependency_proxy");
-        registry.register("answers", "Answers to clients", self.answers.clone());
-        let help = "Requests sent to upstream registries";
-        registry.register("upstream_requests", help, self.upstream_requests.clone());
-        let help = "Seconds until an upstream registry began to answer";
-        registry.register("upstream_request_seconds", help, self.upstream_seconds.0.clone());
-        let help = "Questions about manifests and lists, before those that are the same became one";
-        registry.register("questions", help, self.questions.clone());
-        let help = "Tokens asked of upstream registries' token endpoints";
-        registry.register("upstream_tokens", help, self.upstream_tokens.clone());
-        let help = "What an upstream registry says its rate limit is";
-        registry.register("upstream_rate_limit", help, self.rate_limit.clone());
-        let help = "What an upstream registry says is left of its rate limit";
-        registry.register("upstream_rate_limit_remaining", help, self.rate_limit_remaining.clone());
-        let help = "1 where an upstream registry is left alone because it keeps failing";
-        registry.register("upstream_circuit_open", help, self.upstream_circuit_open.clone());
-        let help = "Readings of the upstreams' configuration after the first";
-        registry.register("upstream_reloads", help, self.upstream_reloads.clone());
-        let help = "Questions to the database and transactions on it";
-        registry.register("database_uses", help, self.database_uses.clone());
-        registry.register("flights", "Fetches of blobs under way", self.flights.clone());
-        let help = "Fetches of blobs that ended";
-        registry.register("flights_ended", help, self.flights_ended.clone());
-        let help = "Bytes of blobs received from upstream registries";
-        registry.register("blob_bytes_fetched", help, self.blob_bytes_fetched.clone());
-        let help = "Attempts to go on with a blob whose connection broke";
-        registry.register("blob_resumes", help, self.blob_resumes.clone());
-        let help = "Blobs streamed without being kept";
-        registry.register("blobs_passed_through", help, self.blobs_passed_through.clone());
-        registry.register("spool_bytes", "Bytes of the spool in use", self.spool_bytes.clone());
         self.register_requests(&mut registry);
+        self.register_cache(&mut registry);
+        self.register_upstreams(&mut registry);
         registry
     }
 
     fn register_requests(&self, registry: &mut Registry) {
-        let help = "Requests whose answers have ended, by status and by how they ended";
+        let help = "Finished requests by status class and by how the response ended";
         registry.register("requests", help, self.requests.clone());
-        let (help, head) = ("From a request's head to its answer's", &self.request_head_seconds);
-        registry.register_with_unit("request_head", help, Unit::Seconds, head.0.clone());
-        let (help, all) = ("From a request's head to its answer's end", &self.request_seconds);
-        registry.register_with_unit("request", help, Unit::Seconds, all.0.clone());
-        let (help, sent) = ("Bytes of bodies that went to clients", self.sent_bytes.clone());
-        registry.register_with_unit("sent", help, Unit::Bytes, sent);
-        registry.register("connections", "Connections of clients", self.connections.clone());
-        let help = "Connections that were refused, as there were too many";
+        let help = "Time from the head of a request to the head of its response";
+        let histogram = self.request_head_seconds.0.clone();
+        registry.register_with_unit("request_head", help, Unit::Seconds, histogram);
+        let help = "Time from the head of a request to the end of its response";
+        let histogram = self.request_seconds.0.clone();
+        registry.register_with_unit("request", help, Unit::Seconds, histogram);
+        let help = "Bytes of response bodies sent to clients";
+        registry.register_with_unit("sent", help, Unit::Bytes, self.sent_bytes.clone());
+        registry.register("connections", "Open client connections", self.connections.clone());
+        let help = "Client connections rejected because max_connections was reached";
         registry.register("connections_refused", help, self.connections_refused.clone());
+    }
+
+    fn register_cache(&self, registry: &mut Registry) {
+        let help = "Responses to pulls by kind of content and cache status";
+        registry.register("answers", help, self.answers.clone());
+        let help = "Manifest and list lookups that needed an upstream, \
+                    counted before identical ones are merged";
+        registry.register("lookups", help, self.lookups.clone());
+        let help = "Database queries and transactions";
+        registry.register("database_uses", help, self.database_uses.clone());
+        let help = "Fetches of blobs in flight";
+        registry.register("inflight_fetches", help, self.inflight_fetches.clone());
+        let help = "Finished fetches of blobs by outcome";
+        registry.register("fetches", help, self.fetches.clone());
+        let help = "Bytes of blobs received from upstream registries";
+        let bytes = self.blob_fetched_bytes.clone();
+        registry.register_with_unit("blob_fetched", help, Unit::Bytes, bytes);
+        let help = "Attempts to resume a blob whose upstream connection broke";
+        registry.register("blob_resumes", help, self.blob_resumes.clone());
+        let help = "Blobs streamed without being stored, by reason";
+        registry.register("blobs_passed_through", help, self.blobs_passed_through.clone());
+        let help = "Bytes in use in the spool";
+        registry.register_with_unit("spool", help, Unit::Bytes, self.spool_bytes.clone());
+    }
+
+    fn register_upstreams(&self, registry: &mut Registry) {
+        let help = "Requests sent to upstream registries by outcome";
+        registry.register("upstream_requests", help, self.upstream_requests.clone());
+        let help = "Time until an upstream registry began its response";
+        let histograms = self.upstream_seconds.0.clone();
+        registry.register_with_unit("upstream_request", help, Unit::Seconds, histograms);
+        let help = "Requests to the token endpoints of upstream registries by outcome";
+        registry.register("upstream_tokens", help, self.upstream_tokens.clone());
+        let help = "Rate limit that an upstream registry announces";
+        registry.register("upstream_rate_limit", help, self.rate_limit.clone());
+        let help = "What an upstream registry reports as left of its rate limit";
+        registry.register("upstream_rate_limit_remaining", help, self.rate_limit_remaining.clone());
+        let help = "1 while the circuit breaker of an upstream registry is open";
+        registry.register("upstream_circuit_open", help, self.upstream_circuit_open.clone());
+        let help = "Reloads of the upstreams' configuration by outcome";
+        registry.register("upstream_reloads", help, self.upstream_reloads.clone());
     }
 }

@@ -101,12 +101,12 @@ impl Server {
         self.shared.drain.cancel();
         let ended = async {
             self.tasks.wait().await;
-            while app.metrics.flights.get() > 0 {
+            while app.metrics.inflight_fetches.get() > 0 {
                 tokio::time::sleep(LOOK).await;
             }
         };
         if tokio::time::timeout(patience, ended).await.is_err() {
-            let (connections, fetches) = (self.tasks.len(), app.metrics.flights.get());
+            let (connections, fetches) = (self.tasks.len(), app.metrics.inflight_fetches.get());
             warn!(connections, fetches, "cut, as shutdown_timeout is over");
             self.shared.stop.cancel();
             self.tasks.wait().await;

@@ -55,7 +55,7 @@ impl Catalog {
     /// Over a database.
     #[must_use]
     pub fn new(db: Db, rules: Arc<config::Cache>, metrics: &Metrics) -> Self {
-        let kept = Coalesced::counted_by(&metrics.questions);
+        let kept = Coalesced::counted_by(&metrics.lookups);
         Self { db, rules, asked: Coalesced::default(), kept }
     }
 

@@ -82,9 +82,9 @@ impl Manifests {
             store,
             warm,
             rules,
-            heads: Coalesced::counted_by(&metrics.questions),
+            heads: Coalesced::counted_by(&metrics.lookups),
             gets: Coalesced::default(),
-            commits: Coalesced::counted_by(&metrics.questions),
+            commits: Coalesced::counted_by(&metrics.lookups),
         }
     }
 

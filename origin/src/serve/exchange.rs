@@ -15,7 +15,7 @@ use tracing::{Span, info, info_span};
 use super::id::RequestId;
 use super::line::{Break, Line};
 use crate::http::X_CACHE;
-use crate::metrics::{Ended, Metrics};
+use crate::metrics::{Metrics, RequestLabels};
 
 /// How an answer ended; log field and metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,11 +137,11 @@ impl Drop for Exchange {
         let end = self.end(sent).as_str();
         let head = self.head.get();
         let status = head.map_or(0, |head| head.status);
-        let cache = head.and_then(|head| head.cache.as_ref()?.to_str().ok()).unwrap_or("-");
+        let cache = head.and_then(|head| head.cache.as_ref()?.to_str().ok()).map_or("-", logged);
         let head_us = head.map_or(0, |head| micros(head.after));
         let duration_us = micros(took);
         self.span.in_scope(|| info!(status, cache, sent, end, head_us, duration_us, "answered"));
-        self.metrics.requests.get_or_create(&Ended { status: class(status), end }).inc();
+        self.metrics.requests.get_or_create(&RequestLabels { status: class(status), end }).inc();
         self.metrics.sent_bytes.inc_by(sent);
         self.metrics.request_seconds.observe(took.as_secs_f64());
     }
@@ -154,6 +154,11 @@ fn body_length(response: &Response<Body>) -> Option<u64> {
     }
     let header = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     header.and_then(|value| value.parse().ok()).or(response.body().size_hint().exact())
+}
+
+/// The header keeps the value that clients and dashboards know; logs and metrics say "shared".
+fn logged(x_cache: &str) -> &str {
+    if x_cache == "COALESCED" { "SHARED" } else { x_cache }
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -21,7 +21,7 @@ use super::line::Line;
 use super::wire::Wire;
 use crate::body::{self, Piece};
 use crate::config::Limits;
-use crate::metrics::{Ended, Metrics};
+use crate::metrics::{Metrics, RequestLabels};
 use client::Client;
 
 mod client;
@@ -100,7 +100,7 @@ impl Gate {
     /// Waits until so many requests ended like this.
     async fn ended(&self, status: &'static str, end: &'static str, times: u64) {
         let patience = tokio::time::Instant::now() + Duration::from_secs(60);
-        let counter = Ended { status, end };
+        let counter = RequestLabels { status, end };
         while self.shared.metrics.requests.get_or_create(&counter).get() != times {
             assert!(tokio::time::Instant::now() < patience, "no {times} requests {status} {end}");
             tokio::time::sleep(Duration::from_millis(5)).await;

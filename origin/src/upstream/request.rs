@@ -106,7 +106,7 @@ impl Registry {
         };
         let word = outcome.as_ref().map_or_else(UpstreamError::outcome, |_| "ok");
         let kind = kind_of(ask.endpoint);
-        self.metrics.asked(&self.label, kind, ask.method, word, started.elapsed());
+        self.metrics.upstream_request(&self.label, kind, ask.method, word, started.elapsed());
         outcome
     }
 

@@ -1,7 +1,7 @@
 //! One fetch a blob, whoever comes, goes or fails.
 
 use e2e::fault::Faults;
-use origin::metrics::Answered;
+use origin::metrics::AnswerLabels;
 use reqwest::{Client, Method};
 
 use super::{Pull, eventually, same_manifest};
@@ -119,7 +119,7 @@ async fn an_answer_is_counted_whether_or_not_its_body_was_asked_for() {
     let pull = Pull::start().await;
     let path = format!("blobs/{}", pull.layer_digest());
     let missed = || {
-        let missed = Answered { kind: "blob", cache: "miss" };
+        let missed = AnswerLabels { kind: "blob", cache: "miss" };
         pull.cell.metrics().answers.get_or_create(&missed).get()
     };
     for (method, answers) in [(Method::HEAD, 1), (Method::GET, 2)] {

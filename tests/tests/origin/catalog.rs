@@ -163,7 +163,7 @@ async fn clients_of_one_list_share_one_question_across_groups() {
             tokio::spawn(async move { client.ask(Method::GET, "tags/list", &[]).await.unwrap() })
         })
         .collect();
-    eventually(async || pull.cell.metrics().questions.get() == 20).await;
+    eventually(async || pull.cell.metrics().lookups.get() == 20).await;
     eventually(async || pull.upstream.count("GET", "/tags/list") == 1).await;
     pull.upstream.release();
     for answer in asking {

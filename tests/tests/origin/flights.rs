@@ -9,7 +9,7 @@ use e2e::fault::{Break, FaultRegistry, Faults, RangeLie};
 use e2e::image::{Image, noise};
 use futures_util::{StreamExt as _, stream};
 use oci::Digest;
-use origin::metrics::FlightEnd;
+use origin::metrics::FetchLabels;
 use reqwest::Method;
 
 use super::{Pull, eventually};
@@ -57,14 +57,14 @@ impl Pull {
     }
 
     fn stored(&self) -> u64 {
-        let outcome = FlightEnd { outcome: "stored" };
-        self.cell.metrics().flights_ended.get_or_create(&outcome).get()
+        let outcome = FetchLabels { outcome: "stored" };
+        self.cell.metrics().fetches.get_or_create(&outcome).get()
     }
 
     /// Fetches under way, and what they take of the spool.
     fn flying(&self) -> (i64, i64) {
         let metrics = self.cell.metrics();
-        (metrics.flights.get(), metrics.spool_bytes.get())
+        (metrics.inflight_fetches.get(), metrics.spool_bytes.get())
     }
 
     /// The first pull after a failed one, which must fetch anew and keep what it gets.
@@ -114,7 +114,7 @@ async fn fifty_clients_at_any_offset_read_one_growing_blob() {
     assert_eq!(pull.layer_ranges(), [None]);
     assert_eq!(pull.upstream.count("HEAD", &pull.layer_path()), 0);
     eventually(async || pull.stored() == 1 && pull.flying() == (0, 0)).await;
-    assert_eq!(pull.cell.metrics().blob_bytes_fetched.get(), 500_000);
+    assert_eq!(pull.cell.metrics().blob_fetched_bytes.get(), 500_000);
 }
 
 #[tokio::test]

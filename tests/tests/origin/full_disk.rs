@@ -13,7 +13,7 @@ use oci::Digest;
 use origin::admin;
 use origin::config::Config;
 use origin::db::groups::{Role, Visibility};
-use origin::metrics::PassedThrough;
+use origin::metrics::PassThroughLabels;
 use reqwest::Method;
 use tempfile::TempDir;
 
@@ -165,7 +165,7 @@ async fn what_does_not_fit_into_the_spool_waits_for_nobody() {
         assert!(client.blob(&Digest::of(&second)).await.unwrap().body == second);
         assert_eq!(upstream.count("GET", &path), fetches);
     }
-    let reason = PassedThrough { reason: "limit" };
+    let reason = PassThroughLabels { reason: "limit" };
     assert_eq!(cell.metrics().blobs_passed_through.get_or_create(&reason).get(), 2);
     upstream.release();
     assert!(held.bytes().await.unwrap() == first);

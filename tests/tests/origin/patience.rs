@@ -2,7 +2,7 @@
 
 use e2e::fault::{FaultRegistry, Faults, Login};
 use e2e::image::{Image, noise};
-use origin::metrics::{Asked, Outcome, RegistryLabel};
+use origin::metrics::{OutcomeLabel, RegistryLabel, UpstreamRequestLabels};
 use reqwest::Method;
 
 use super::upstreams::{ask_for_unknown_blobs, get, named, of, registry, with_headers};
@@ -71,11 +71,11 @@ async fn each_request_is_counted_by_what_came_of_it() {
         ("blob", "HEAD", "not_asked_rate_limit", 2),
     ] {
         let (upstream, host) = (upstream.clone(), host.clone());
-        let asked = Asked { upstream, host, kind, method, outcome };
+        let asked = UpstreamRequestLabels { upstream, host, kind, method, outcome };
         let counted = pull.cell.metrics().upstream_requests.get_or_create(&asked).get();
         assert_eq!(counted, times, "{asked:?}");
     }
-    let fetched = Outcome { outcome: "ok" };
+    let fetched = OutcomeLabel { outcome: "ok" };
     assert_eq!(pull.cell.metrics().upstream_tokens.get_or_create(&fetched).get(), 1);
 }
 

@@ -45,7 +45,7 @@ async fn fifty_clients_of_a_cold_tag_cost_one_head_and_one_get_across_groups() {
         })
         .collect();
     for (questions, asked_so_far) in [(50, (1, 0)), (100, (1, 1))] {
-        eventually(async || pull.cell.metrics().questions.get() == questions).await;
+        eventually(async || pull.cell.metrics().lookups.get() == questions).await;
         eventually(async || asked(&pull, "latest") == asked_so_far).await;
         pull.upstream.release();
     }

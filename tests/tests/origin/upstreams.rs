@@ -3,7 +3,7 @@
 use e2e::client::{Answer, Puller};
 use e2e::fault::{FaultRegistry, Faults, Login, Tokens};
 use e2e::image::{Image, noise};
-use origin::metrics::Outcome;
+use origin::metrics::OutcomeLabel;
 use reqwest::Method;
 
 use super::{Pull, eventually, same_manifest};
@@ -292,7 +292,7 @@ async fn changed_upstreams_are_used_and_broken_ones_are_not() {
     write(&format!("{before}{}", named("quay.example", &quay)));
     eventually(async || get(&puller, "manifests/latest").await.status == 200).await;
     let outcome = |outcome| {
-        let outcome = Outcome { outcome };
+        let outcome = OutcomeLabel { outcome };
         pull.cell.metrics().upstream_reloads.get_or_create(&outcome).get()
     };
     assert_eq!(outcome("refused"), 0);
@@ -323,7 +323,7 @@ async fn a_reload_forgets_nothing_about_an_upstream_that_stays_as_it_was() {
 async fn a_hangup_has_the_files_read_at_once_though_they_seem_unchanged() {
     let pull = Pull::start().await;
     let read = || {
-        let outcome = Outcome { outcome: "ok" };
+        let outcome = OutcomeLabel { outcome: "ok" };
         pull.cell.metrics().upstream_reloads.get_or_create(&outcome).get()
     };
     rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();

@@ -66,7 +66,7 @@ async fn metrics_have_an_address_of_their_own() {
         "dependency_proxy_request_seconds_count",
         "dependency_proxy_sent_bytes_total",
         "dependency_proxy_connections ",
-        "dependency_proxy_flights 0",
+        "dependency_proxy_inflight_fetches 0",
     ] {
         assert!(page.contains(line), "{line} is not in\n{page}");
     }

@@ -108,7 +108,7 @@ impl Download {
 
     fn count(&mut self, fresh: Bytes) -> Bytes {
         self.patience.progressed();
-        self.source.metrics.blob_bytes_fetched.inc_by(fresh.len() as u64);
+        self.source.metrics.blob_fetched_bytes.inc_by(fresh.len() as u64);
         fresh
     }
 

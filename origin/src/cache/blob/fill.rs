@@ -37,9 +37,9 @@ impl Outcome {
     fn as_str(self) -> &'static str {
         match self {
             Self::Stored => "stored",
-            Self::Unstored => "unstored",
+            Self::Unstored => "store_failed",
             Self::Uncached => "uncached",
-            Self::Moot => "moot",
+            Self::Moot => "superseded",
             Self::Failed => "failed",
         }
     }
@@ -62,12 +62,12 @@ struct Inflow {
 impl Blobs {
     /// Fetches for all who wait, on behalf of this group; ends when the upstream ends.
     pub(super) fn launch(&self, takeoff: Takeoff, source: Source, group: GroupId) {
-        let (blobs, counted) = (self.clone(), Counted::in_gauge(&self.metrics.flights));
+        let (blobs, counted) = (self.clone(), Counted::in_gauge(&self.metrics.inflight_fetches));
         tokio::spawn(async move {
             let outcome = blobs.fly(takeoff, &source, group).await;
             drop(counted);
             debug!(digest = %source.digest, outcome = outcome.as_str(), "a fetch ended");
-            blobs.metrics.flight_ended(outcome.as_str());
+            blobs.metrics.fetch_ended(outcome.as_str());
         });
     }
 
