@@ -4,10 +4,11 @@
 use anyhow::{Context as _, Result};
 
 use crate::auth::{certificate, key, personal};
-use crate::check::{self, Options, Progress};
 use crate::config::{Config, Secret};
 use crate::db::groups::{Role, Visibility};
 use crate::db::{Db, DbError};
+use crate::maintenance::check::{self, Options};
+use crate::maintenance::progress::Progress;
 use crate::store::Store;
 
 /// Opens the Cell's database, its schema brought up to date.

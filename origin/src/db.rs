@@ -1,7 +1,6 @@
 //! Rows: one SQL text for SQLite and PostgreSQL, one file per question asked of them.
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
@@ -11,16 +10,14 @@ use sqlx::{Any, AnyPool, Connection as _, Executor as _, Transaction};
 
 use crate::config;
 
-use reads::Reads;
-
 pub mod audit;
 pub mod blobs;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod groups;
+pub mod links;
 pub mod listings;
 pub mod manifests;
-mod reads;
 pub mod tags;
 pub mod tokens;
 
@@ -96,7 +93,6 @@ pub struct Db {
     pool: AnyPool,
     kind: Kind,
     uses: Counter,
-    reads: Arc<Reads>,
 }
 
 impl Db {
@@ -128,7 +124,7 @@ impl Db {
             })
             .connect(&with_create_mode(config.url.expose()))
             .await?;
-        Ok(Self { pool, kind, uses, reads: Arc::default() })
+        Ok(Self { pool, kind, uses })
     }
 
     /// How often a connection was taken from the pool: once a question, once a transaction.

@@ -7,20 +7,18 @@ pub mod admin;
 pub mod auth;
 pub mod body;
 pub mod cache;
-pub mod check;
 pub mod config;
 pub mod db;
 pub mod error;
 pub mod gate;
 pub mod http;
 pub mod inject;
+pub mod maintenance;
 pub mod metrics;
 pub mod policy;
 pub mod reload;
 mod serve;
 pub mod store;
-pub mod sweep;
-mod upkeep;
 pub mod upstream;
 
 use std::sync::Arc;
@@ -36,9 +34,10 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::gate::Gate;
 use crate::http::health::Health;
+use crate::maintenance::read_times::ReadTimes;
+use crate::maintenance::schedule::Scheduler;
 use crate::metrics::Metrics;
 use crate::store::Store;
-use crate::upkeep::Upkeep;
 use crate::upstream::Upstreams;
 
 pub use serve::serve;
@@ -53,7 +52,7 @@ pub struct App {
     blobs: Blobs,
     catalog: Catalog,
     upstreams: Upstreams,
-    upkeep: Upkeep,
+    maintenance: Scheduler,
     metrics: Arc<Metrics>,
     challenge: oci::Challenge,
     health: Health,
@@ -75,11 +74,13 @@ impl App {
         let metrics = Arc::new(metrics);
         let upstreams = Upstreams::new(config, Arc::clone(&metrics))?;
         let warm = Warm::new(&config.cache);
+        let read_times = ReadTimes::new(db.clone());
         let blobs = Blobs::new(
             &config.store,
             db.clone(),
             store.clone(),
             warm.clone(),
+            read_times.clone(),
             Arc::clone(&metrics),
         )
         .with_context(|| format!("[store] spool {}", config.store.spool.display()))?;
@@ -88,9 +89,16 @@ impl App {
         let realm = config.http.external_url.join("/jwt/auth")?;
         Ok(Arc::new(Self {
             auth: Authenticator::new(config, db.clone())?,
-            upkeep: Upkeep::new(config, db.clone(), store.clone()),
+            maintenance: Scheduler::new(config, db.clone(), store.clone(), read_times.clone()),
             gate: Gate::new(db.clone(), config.auth.membership_cache),
-            manifests: Manifests::new(db.clone(), store, warm, Arc::clone(&rules), &metrics),
+            manifests: Manifests::new(
+                db.clone(),
+                store,
+                warm,
+                read_times,
+                Arc::clone(&rules),
+                &metrics,
+            ),
             blobs,
             catalog: Catalog::new(db.clone(), rules, &metrics),
             upstreams,

@@ -49,13 +49,13 @@ pub async fn serve(
     let router = http::router(Arc::clone(&app));
     let shared = Shared::new(router, Arc::clone(&app.metrics), app.limits);
     let server = Server { shared, tasks: TaskTracker::new(), refusals: Refusals::default() };
-    let upkeep = app.upkeep.start();
+    let maintenance = app.maintenance.start();
     server.accept(&listener, shutdown).await;
     app.health.drain();
     server.accept(&listener, tokio::time::sleep(drain_delay)).await;
     drop(listener);
     server.drain(&app, shutdown_timeout).await;
-    app.upkeep.finish(upkeep).await;
+    app.maintenance.stop(maintenance).await;
     Ok(())
 }
 

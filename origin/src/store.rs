@@ -1,9 +1,11 @@
-//! Bytes: the few things done with the object store. An object is there whole or not at all.
+//! The object store of a Cell, which holds the bytes of blobs and manifests.
+//!
+//! Writes are atomic: an object either exists completely or does not exist.
 
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::ready;
@@ -12,47 +14,49 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
 use object_store::local::LocalFileSystem;
 use object_store::signer::Signer;
-use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore, ObjectStoreExt as _};
+use object_store::{
+    GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
+};
 use url::Url;
 
 use crate::body::{self, Piece, Pieces};
 use crate::config;
 
-pub use audit::Stored;
-pub use keys::{Class, Key, Name};
+pub use inspect::ObjectInfo;
+pub use keys::{Key, ObjectKind, ObjectName};
 
-mod audit;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod inspect;
 mod keys;
 mod open;
 mod owner;
 mod upload;
 
-/// Why an object could not be read or written.
+/// The reason an object could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The object is not there; a row that says otherwise is wrong.
+    /// The object does not exist, although a database row may refer to it.
     #[error("the object {0} is missing")]
     Missing(String),
-    /// The object is there, but has another length than its row says.
-    #[error("the object {0} has another length than its row says")]
-    Spoilt(String),
-    /// The store failed; whether the object is there is not known.
+    /// The object exists, but its length differs from the one in its database row.
+    #[error("the length of the object {0} differs from its database row")]
+    WrongLength(String),
+    /// The store failed, so it is unknown whether the object exists.
     #[error("the object store failed: {0}")]
     Failed(#[from] object_store::Error),
-    /// A file on this machine could not be read or moved.
-    #[error("a local file failed: {0}")]
+    /// A local file could not be read or moved.
+    #[error("a local file could not be read or moved: {0}")]
     File(#[from] std::io::Error),
 }
 
-/// The object store of a Cell.
+/// A handle to the object store of a Cell. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
-    /// Set where objects are local files: a finished file is then renamed into place.
+    /// Set if objects are local files: a complete spool file is then renamed into place.
     local: Option<Arc<LocalFileSystem>>,
-    /// Set where clients are sent to the bucket itself.
+    /// Set if clients are redirected to the bucket.
     redirect: Option<Redirect>,
     part_size: usize,
 }
@@ -63,22 +67,20 @@ struct Redirect {
     life: Duration,
 }
 
-/// An object that is there.
+/// An entry of [`Store::list`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
-    /// What its name says it is.
-    pub name: Name,
-    /// Bytes.
-    pub size: u64,
-    /// When it was written.
-    pub modified: SystemTime,
+pub struct ListedObject {
+    /// The kind and digest that the path names.
+    pub name: ObjectName,
+    /// The size and age.
+    pub info: ObjectInfo,
 }
 
 impl Store {
-    /// Opens the store a configuration names; a missing folder is made.
+    /// Opens the configured store. A missing folder is created.
     ///
     /// # Errors
-    /// The folder cannot be made, or the URL or an option is not understood.
+    /// The folder cannot be created, or the URL or an option is invalid.
     pub fn open(config: &config::Store) -> anyhow::Result<Self> {
         let open::Opened { objects, local, signer } = open::open(config)?;
         let life = config.redirect_life;
@@ -87,19 +89,20 @@ impl Store {
         Ok(Self { objects, local, redirect, part_size })
     }
 
-    /// Stores small content whole.
+    /// Stores small content in one request.
     ///
     /// # Errors
-    /// The store fails; then the object is not there.
+    /// The store fails; then the object does not exist.
     pub async fn put(&self, key: &Key<'_>, bytes: Bytes) -> Result<(), StoreError> {
         self.objects.put(&key.path(), bytes.into()).await?;
         Ok(())
     }
 
-    /// Makes a finished file the object; the file is gone or left for its owner to remove.
+    /// Stores a complete file as an object. The file is moved if the store is on the same filesystem;
+    /// otherwise it is copied, and the caller removes it.
     ///
     /// # Errors
-    /// The store fails; then the object is not there.
+    /// The store fails; then the object does not exist.
     pub async fn promote(&self, key: &Key<'_>, file: &Path) -> Result<(), StoreError> {
         if let Some(local) = &self.local {
             let target = local.path_to_filesystem(&key.path())?;
@@ -110,7 +113,7 @@ impl Store {
         upload::upload(&self.objects, &key.path(), file, self.part_size).await
     }
 
-    /// Small content, whole.
+    /// Reads a small object completely.
     ///
     /// # Errors
     /// [`StoreError::Missing`], or the store fails.
@@ -119,10 +122,10 @@ impl Store {
         Ok(found.bytes().await?)
     }
 
-    /// A stream of `range` of an object of this size, as a half-open range of positions.
+    /// Opens a stream of the bytes in `range` of an object that is expected to have this size.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Spoilt`], or the store fails.
+    /// [`StoreError::Missing`], [`StoreError::WrongLength`], or the store fails.
     pub async fn stream(
         &self,
         key: &Key<'_>,
@@ -135,8 +138,8 @@ impl Store {
         };
         let found = match self.objects.get_opts(&key.path(), options).await {
             Ok(found) if found.meta.size == size => found,
-            Ok(_) => return Err(StoreError::Spoilt(key.path().to_string())),
-            Err(error) => return Err(self.why(key, size, error).await),
+            Ok(_) => return Err(StoreError::WrongLength(key.path().to_string())),
+            Err(error) => return Err(self.read_error(key, size, error).await),
         };
         match found.payload {
             GetResultPayload::File(file, _) => {
@@ -148,10 +151,10 @@ impl Store {
         }
     }
 
-    /// Removes an object; one that is not there stays so.
+    /// Removes an object. Removing one that does not exist succeeds.
     ///
     /// # Errors
-    /// The store fails; then the object may be there or not.
+    /// The store fails; then the object may or may not exist.
     pub async fn delete(&self, key: &Key<'_>) -> Result<(), StoreError> {
         match self.objects.delete(&key.path()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -159,38 +162,40 @@ impl Store {
         }
     }
 
-    /// All objects, in no order; one that comes or goes meanwhile is listed or not.
+    /// Lists all objects, in no particular order. An object that is created or removed meanwhile may or
+    /// may not be listed.
     #[must_use]
-    pub fn list(&self) -> BoxStream<'static, Result<Object, StoreError>> {
+    pub fn list(&self) -> BoxStream<'static, Result<ListedObject, StoreError>> {
         let listed = self.objects.list(None);
-        let object = |found: object_store::ObjectMeta| Object {
-            name: Name::read(found.location),
-            size: found.size,
-            modified: found.last_modified.into(),
+        let object = |meta: ObjectMeta| ListedObject {
+            name: meta.location.clone().into(),
+            info: meta.into(),
         };
         listed.map_ok(object).map_err(StoreError::from).boxed()
     }
 
-    /// Whether clients are sent to the bucket itself.
+    /// Returns whether clients are redirected to the bucket.
     #[must_use]
     pub fn redirects(&self) -> bool {
         self.redirect.is_some()
     }
 
-    /// A URL under which anybody may GET this object for a short while. `None`: not offered.
+    /// Returns a URL that allows its holder to GET this object for a short time. `None`: redirects are
+    /// disabled.
     ///
     /// # Errors
-    /// No credential to sign with.
+    /// There is no credential to sign with.
     pub async fn signed_url(&self, key: &Key<'_>) -> Result<Option<Url>, StoreError> {
         let Some(Redirect { signer, life }) = &self.redirect else { return Ok(None) };
         Ok(Some(signer.signed_url(Method::GET, &key.path(), *life).await?))
     }
 }
 
-/// `false`: the two lie on different filesystems, so the bytes must be copied.
+/// Renames a file. Returns `false` if the two paths are on different filesystems, so that the bytes
+/// must be copied.
 async fn rename_into(from: std::path::PathBuf, to: std::path::PathBuf) -> std::io::Result<bool> {
     body::blocking(move || {
-        // The bytes must be on disk before the name is, or a power cut leaves a hollow object.
+        // The bytes must reach the disk before the name, or a power failure leaves an empty object.
         File::open(&from)?.sync_data()?;
         if let Some(folder) = to.parent() {
             std::fs::create_dir_all(folder)?;

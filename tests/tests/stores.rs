@@ -33,7 +33,7 @@ mod s3 {
     async fn a_failed_upload_leaves_no_parts_in_the_bucket() {
         let server = Seaweed::start().await.unwrap();
         let store = open(&server.bucket().store_lines());
-        conformance::an_upload_that_fails_leaves_no_object(&store).await;
+        conformance::a_failed_upload_leaves_no_object(&store).await;
         assert_eq!(server.uploads().await.unwrap(), Vec::<String>::new());
     }
 
@@ -82,7 +82,7 @@ mod google {
     #[tokio::test]
     async fn a_failed_upload_is_aborted() {
         let (server, store) = store().await;
-        conformance::an_upload_that_fails_leaves_no_object(&store).await;
+        conformance::a_failed_upload_leaves_no_object(&store).await;
         assert_eq!(server.uploads(), (1, 0), "begun, and left over");
     }
 }

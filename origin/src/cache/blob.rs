@@ -21,6 +21,7 @@ use crate::config;
 use crate::db::Db;
 use crate::db::groups::GroupId;
 use crate::error::{Error, Subject};
+use crate::maintenance::read_times::ReadTimes;
 use crate::metrics::Metrics;
 use crate::store::{Key, Store, StoreError};
 use crate::upstream::{Image, UpstreamError};
@@ -76,6 +77,7 @@ pub struct Blobs {
     db: Db,
     store: Store,
     warm: Warm,
+    read_times: ReadTimes,
     flights: Arc<Flights>,
     metrics: Arc<Metrics>,
 }
@@ -91,11 +93,12 @@ impl Blobs {
         db: Db,
         store: Store,
         warm: Warm,
+        read_times: ReadTimes,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let limit = config.spool_limit.map(|limit| limit.as_u64());
         let flights = Flights::new(&config.spool, limit, metrics.spool_bytes.clone())?;
-        Ok(Self { db, store, warm, metrics, flights })
+        Ok(Self { db, store, warm, read_times, metrics, flights })
     }
 
     /// A blob's length: from here, from the group's own fetch under way, or else from the upstream.
@@ -228,10 +231,10 @@ impl Blobs {
         let bytes = range.as_ref().map_or(0..size, |range| *range.start()..range.end() + 1);
         match self.store.stream(&Key::Blob(request.digest), size, bytes).await {
             Ok(body) => {
-                self.db.note_blob_read(request.group, request.digest);
+                self.read_times.record_blob(request.group, request.digest);
                 Ok(Some(OpenBlob { length: Some(size), range, body, status }))
             }
-            Err(error @ (StoreError::Missing(_) | StoreError::Spoilt(_))) => {
+            Err(error @ (StoreError::Missing(_) | StoreError::WrongLength(_))) => {
                 warn!(%error, "a row without its object; it is fetched again");
                 self.warm.forget_blob(request.group, request.digest);
                 Ok(None)

@@ -17,6 +17,7 @@ use crate::db::Db;
 use crate::db::groups::GroupId;
 use crate::db::manifests::StoredManifest;
 use crate::error::{Error, Subject};
+use crate::maintenance::read_times::ReadTimes;
 use crate::metrics::Metrics;
 use crate::store::{Key, Store, StoreError};
 use crate::upstream::{Image, ManifestHead, UpstreamError};
@@ -59,6 +60,7 @@ pub struct Manifests {
     db: Db,
     store: Store,
     warm: Warm,
+    read_times: ReadTimes,
     rules: Arc<config::Cache>,
     checks: Checks,
     heads: Coalesced<Ask, ManifestHead>,
@@ -73,6 +75,7 @@ impl Manifests {
         db: Db,
         store: Store,
         warm: Warm,
+        read_times: ReadTimes,
         rules: Arc<config::Cache>,
         metrics: &Metrics,
     ) -> Self {
@@ -81,6 +84,7 @@ impl Manifests {
             db,
             store,
             warm,
+            read_times,
             rules,
             heads: Coalesced::counted_by(&metrics.lookups),
             gets: Coalesced::default(),
@@ -109,7 +113,7 @@ impl Manifests {
         digest: &Digest,
     ) -> Result<OpenManifest, Error> {
         if let Some(warm) = self.warm(request, digest) {
-            self.db.note_manifest_read(request.group, request.image.name(), digest);
+            self.read_times.record_manifest(request.group, request.image.name(), digest);
             return Ok(warm);
         }
         let read = Instant::now();
@@ -171,7 +175,7 @@ impl Manifests {
                 Err(error) => return Err(error.into()),
             },
         };
-        self.db.note_manifest_read(request.group, request.image.name(), &digest);
+        self.read_times.record_manifest(request.group, request.image.name(), &digest);
         Ok(Some(OpenManifest { digest, media_type, size, bytes, status: CacheStatus::Hit }))
     }
 }

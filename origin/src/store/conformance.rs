@@ -1,4 +1,4 @@
-//! What every store must do, whatever it is made of: one list of cases, run on each.
+//! The requirements on every kind of store, as one list of test cases that runs against each kind.
 
 #![allow(clippy::indexing_slicing, clippy::missing_panics_doc, clippy::unwrap_used)]
 
@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -15,27 +16,27 @@ use oci::Digest;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Bytes, Key, Name, Store, StoreError, SystemTime, body, upload};
+use super::{Bytes, Key, ObjectKind, ObjectName, Store, StoreError, body, upload};
 
-/// Makes a test of every case, each with a store of its own: `store_conformance!(store)`, where
-/// `async fn store()` gives what keeps the store alive, and an empty [`Store`].
+/// Creates one test for each case, each with its own store: `store_conformance!(store)`, where
+/// `async fn store()` returns a guard that keeps the store alive, and an empty [`Store`].
 #[macro_export]
 macro_rules! store_conformance {
     ($store:path) => {
         $crate::store_conformance! { $store:
-            what_is_missing_is_reported
-            small_content_comes_back
-            a_blob_of_one_byte_less_than_a_part_comes_back
-            a_blob_of_whole_parts_comes_back
-            a_blob_of_parts_and_a_rest_comes_back
-            an_empty_blob_comes_back
-            a_second_writer_changes_nothing
-            many_may_store_the_same_at_once
-            an_upload_that_fails_leaves_no_object
-            an_object_of_another_length_is_told
-            what_is_deleted_is_gone
-            a_listing_names_every_object
-            a_store_is_one_cells
+            a_missing_object_is_reported
+            a_small_object_is_read_back
+            a_blob_one_byte_shorter_than_a_part_is_read_back
+            a_blob_of_whole_parts_is_read_back
+            a_blob_that_ends_in_a_shorter_part_is_read_back
+            an_empty_blob_is_read_back
+            storing_an_object_again_changes_nothing
+            concurrent_writers_may_store_the_same_object
+            a_failed_upload_leaves_no_object
+            an_object_of_the_wrong_length_is_reported
+            a_deleted_object_no_longer_exists
+            a_listing_contains_every_object
+            a_store_belongs_to_one_cell
         }
     };
     ($store:path: $($case:ident)*) => { $(
@@ -47,8 +48,8 @@ macro_rules! store_conformance {
     )* };
 }
 
-/// Nothing is found where nothing was put.
-pub async fn what_is_missing_is_reported(store: &Store) {
+/// Every operation reports that the object does not exist.
+pub async fn a_missing_object_is_reported(store: &Store) {
     let digest = Digest::of(b"missing");
     for key in [Key::Blob(&digest), Key::Manifest(&digest)] {
         assert!(!holds(store, &key).await);
@@ -57,38 +58,38 @@ pub async fn what_is_missing_is_reported(store: &Store) {
     }
 }
 
-/// A manifest, put whole; a blob of the same digest is another object.
-pub async fn small_content_comes_back(store: &Store) {
+/// A manifest is stored in one request; a blob with the same digest is a different object.
+pub async fn a_small_object_is_read_back(store: &Store) {
     let digest = Digest::of(b"{}");
     store.put(&Key::Manifest(&digest), Bytes::from_static(b"{}")).await.unwrap();
     assert_eq!(store.read(&Key::Manifest(&digest)).await.unwrap(), "{}");
     assert!(!holds(store, &Key::Blob(&digest)).await);
 }
 
-/// The longest blob that is sent in one request.
-pub async fn a_blob_of_one_byte_less_than_a_part_comes_back(store: &Store) {
-    blob_comes_back(store, store.part_size - 1).await;
+/// This is the longest blob that is uploaded in one request.
+pub async fn a_blob_one_byte_shorter_than_a_part_is_read_back(store: &Store) {
+    blob_is_read_back(store, store.part_size - 1).await;
 }
 
-/// No empty part follows the last.
-pub async fn a_blob_of_whole_parts_comes_back(store: &Store) {
-    blob_comes_back(store, 2 * store.part_size).await;
+/// The upload ends without an empty part.
+pub async fn a_blob_of_whole_parts_is_read_back(store: &Store) {
+    blob_is_read_back(store, 2 * store.part_size).await;
 }
 
-/// More parts than are under way at once.
-pub async fn a_blob_of_parts_and_a_rest_comes_back(store: &Store) {
-    blob_comes_back(store, 5 * store.part_size + 12_345).await;
+/// The blob has more parts than are uploaded concurrently.
+pub async fn a_blob_that_ends_in_a_shorter_part_is_read_back(store: &Store) {
+    blob_is_read_back(store, 5 * store.part_size + 12_345).await;
 }
 
-/// Empty layers exist.
-pub async fn an_empty_blob_comes_back(store: &Store) {
+/// Some images have empty layers.
+pub async fn an_empty_blob_is_read_back(store: &Store) {
     let digest = promoted(store, b"").await;
     assert!(holds(store, &Key::Blob(&digest)).await);
     assert_eq!(read(store, &Key::Blob(&digest), 0..0).await, b"");
 }
 
-/// What a digest names is the same whoever brings it.
-pub async fn a_second_writer_changes_nothing(store: &Store) {
+/// Content with the same digest is identical.
+pub async fn storing_an_object_again_changes_nothing(store: &Store) {
     let content = noise(2 * store.part_size);
     for _ in 0..2 {
         let digest = promoted(store, &content).await;
@@ -98,8 +99,8 @@ pub async fn a_second_writer_changes_nothing(store: &Store) {
     }
 }
 
-/// As origins do that do not know of each other.
-pub async fn many_may_store_the_same_at_once(store: &Store) {
+/// The origins of a Cell do not coordinate their writes.
+pub async fn concurrent_writers_may_store_the_same_object(store: &Store) {
     let content = noise(store.part_size + 1);
     let digest = Digest::of(&content);
     join_all((0..6).map(|_| promoted(store, &content))).await;
@@ -110,28 +111,28 @@ pub async fn many_may_store_the_same_at_once(store: &Store) {
     assert_eq!(store.read(&manifest).await.unwrap(), "{}");
 }
 
-/// The disk fails after two parts and a half are under way.
-pub async fn an_upload_that_fails_leaves_no_object(store: &Store) {
-    let digest = Digest::of(b"never whole");
+/// The disk fails after two and a half parts.
+pub async fn a_failed_upload_leaves_no_object(store: &Store) {
+    let digest = Digest::of(b"never complete");
     let path = Key::Blob(&digest).path();
-    let mut file = BreakingOff { left: 2 * store.part_size + store.part_size / 2 };
+    let mut file = FailingFile { left: 2 * store.part_size + store.part_size / 2 };
     let sent = upload::send(&store.objects, &path, &mut file, store.part_size).await;
     assert!(matches!(sent, Err(StoreError::File(_))), "{sent:?}");
     assert!(!holds(store, &Key::Blob(&digest)).await);
     assert!(listed(store).await.is_empty());
 }
 
-/// Before a byte of it is sent, whatever part is asked for.
-pub async fn an_object_of_another_length_is_told(store: &Store) {
+/// The error occurs before any byte is returned, whichever range is requested.
+pub async fn an_object_of_the_wrong_length_is_reported(store: &Store) {
     let digest = promoted(store, b"short").await;
     for range in [0..9, 0..2, 4..9, 7..9] {
         let found = store.stream(&Key::Blob(&digest), 9, range.clone()).await;
-        assert!(matches!(found, Err(StoreError::Spoilt(_))), "{range:?}");
+        assert!(matches!(found, Err(StoreError::WrongLength(_))), "{range:?}");
     }
 }
 
-/// Deleting is for once and for all, and no error where another did it.
-pub async fn what_is_deleted_is_gone(store: &Store) {
+/// Deleting it again succeeds.
+pub async fn a_deleted_object_no_longer_exists(store: &Store) {
     let (kept, gone) = (promoted(store, b"kept").await, promoted(store, b"gone").await);
     for _ in 0..2 {
         store.delete(&Key::Blob(&gone)).await.unwrap();
@@ -140,8 +141,8 @@ pub async fn what_is_deleted_is_gone(store: &Store) {
     assert!(holds(store, &Key::Blob(&kept)).await);
 }
 
-/// Size and age are known, and strangers are told apart.
-pub async fn a_listing_names_every_object(store: &Store) {
+/// It reports sizes and ages, and distinguishes objects that the origin did not write.
+pub async fn a_listing_contains_every_object(store: &Store) {
     let before = SystemTime::now();
     let blobs = [promoted(store, b"a").await, promoted(store, b"bc").await];
     let manifest = Digest::of(b"{}");
@@ -150,28 +151,34 @@ pub async fn a_listing_names_every_object(store: &Store) {
     store.objects.put(&stray.as_str().into(), Bytes::from_static(b"????").into()).await.unwrap();
 
     let found = listed(store).await;
-    let [a, bc] = blobs.map(Name::Blob);
-    let sizes = [(a, 1), (bc, 2), (Name::Manifest(manifest), 3), (Name::Foreign(stray), 4)];
+    let [a, bc] = blobs.map(|digest| ObjectName::Known(ObjectKind::Blob, digest));
+    let sizes = [
+        (a, 1),
+        (bc, 2),
+        (ObjectName::Known(ObjectKind::Manifest, manifest), 3),
+        (ObjectName::Foreign(stray), 4),
+    ];
     assert_eq!(found.len(), sizes.len(), "{found:?}");
     for (name, size) in sizes {
         let object = &found[&format!("{name:?}")];
-        assert_eq!((&object.name, object.size), (&name, size));
-        // Stores tell whole seconds, by clocks of their own.
-        let age = object.modified.duration_since(before).unwrap_or_else(|early| early.duration());
-        assert!(age.as_secs() < 60, "{name:?} is from {:?}", object.modified);
+        assert_eq!((&object.name, object.info.size), (&name, size));
+        // Stores report whole seconds, by their own clocks.
+        let age =
+            object.info.modified.duration_since(before).unwrap_or_else(|early| early.duration());
+        assert!(age.as_secs() < 60, "{name:?} is from {:?}", object.info.modified);
     }
 }
 
-/// Whichever of its origins comes first, and none of another's.
-pub async fn a_store_is_one_cells(store: &Store) {
+/// Any origin of the Cell may claim it first; an origin of another Cell is rejected.
+pub async fn a_store_belongs_to_one_cell(store: &Store) {
     let claims = join_all((0..4).map(|_| store.claim(7))).await;
     assert!(claims.into_iter().all(|claim| claim.is_ok()));
-    let refused = store.claim(8).await.unwrap_err().to_string();
-    assert!(refused.contains("this store is cell 7's"), "{refused}");
+    let rejected = store.claim(8).await.unwrap_err().to_string();
+    assert!(rejected.contains("this store belongs to Cell 7, but this is Cell 8"), "{rejected}");
     store.claim(7).await.unwrap();
 }
 
-async fn blob_comes_back(store: &Store, size: usize) {
+async fn blob_is_read_back(store: &Store, size: usize) {
     let content = noise(size);
     let digest = promoted(store, &content).await;
     let (key, end, part) = (Key::Blob(&digest), size as u64, store.part_size as u64);
@@ -183,7 +190,7 @@ async fn blob_comes_back(store: &Store, size: usize) {
     }
 }
 
-/// Stores content as a fetched blob is stored: from a file.
+/// Stores content from a file, as a fetched blob is.
 async fn promoted(store: &Store, content: &[u8]) -> Digest {
     let digest = Digest::of(content);
     let spool = NamedTempFile::new().unwrap();
@@ -203,12 +210,12 @@ async fn read(store: &Store, key: &Key<'_>, range: Range<u64>) -> Vec<u8> {
     parts.concat()
 }
 
-async fn listed(store: &Store) -> HashMap<String, super::Object> {
+async fn listed(store: &Store) -> HashMap<String, super::ListedObject> {
     let objects: Vec<_> = store.list().map(Result::unwrap).collect().await;
     objects.into_iter().map(|object| (format!("{:?}", object.name), object)).collect()
 }
 
-/// Bytes that repeat at no length a part or a page has.
+/// Returns bytes that do not repeat with the period of a part or a page.
 fn noise(size: usize) -> Vec<u8> {
     let steps =
         std::iter::successors(Some(1_u32), |x| Some(x.wrapping_mul(1_664_525).wrapping_add(1013)));
@@ -216,11 +223,11 @@ fn noise(size: usize) -> Vec<u8> {
 }
 
 /// A file on a disk that fails.
-struct BreakingOff {
+struct FailingFile {
     left: usize,
 }
 
-impl AsyncRead for BreakingOff {
+impl AsyncRead for FailingFile {
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,

@@ -1,53 +1,44 @@
-//! Where each class of object lives.
+//! The layout of the store: which path holds which object.
 
 use object_store::path::Path;
 use oci::Digest;
+use strum::{Display, VariantArray};
 
-/// The name of an object; the layout of the store is spelled here only.
+/// Names an object by its kind and digest.
 #[derive(Debug, Clone, Copy)]
 pub enum Key<'d> {
-    /// A blob's bytes.
+    /// The bytes of a blob.
     Blob(&'d Digest),
-    /// A manifest's bytes.
+    /// The bytes of a manifest.
     Manifest(&'d Digest),
 }
 
 impl Key<'_> {
-    /// `blobs/sha256/ab/abcd…`: a folder a first byte keeps directories small.
+    /// Returns the path of the object, such as `blobs/sha256/ab/abcd…`. The folder named by the first
+    /// byte of the digest keeps directories small.
     #[must_use]
     pub fn path(&self) -> Path {
-        let (class, digest) = match self {
-            Self::Blob(digest) => ("blobs", digest),
-            Self::Manifest(digest) => ("manifests", digest),
+        let (folder, digest) = match self {
+            Self::Blob(digest) => (ObjectKind::Blob.folder(), digest),
+            Self::Manifest(digest) => (ObjectKind::Manifest.folder(), digest),
         };
         let shard = digest.hex().get(..2).unwrap_or_default();
-        Path::from_iter([class, digest.algorithm().as_str(), shard, digest.hex()])
+        Path::from_iter([folder, digest.algorithm().as_str(), shard, digest.hex()])
     }
 }
 
-/// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+/// The kind of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Display, VariantArray)]
+#[strum(serialize_all = "lowercase")]
+pub enum ObjectKind {
     /// A blob.
     Blob,
     /// A manifest.
     Manifest,
 }
 
-impl Class {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Blob, Self::Manifest];
-
-    /// Its name for a reader.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Blob => "blob",
-            Self::Manifest => "manifest",
-        }
-    }
-
-    /// The object of this class with this digest.
+impl ObjectKind {
+    /// Returns the key of the object of this kind with this digest.
     #[must_use]
     pub fn key(self, digest: &Digest) -> Key<'_> {
         match self {
@@ -55,34 +46,39 @@ impl Class {
             Self::Manifest => Key::Manifest(digest),
         }
     }
+
+    /// Returns the top-level folder that holds all objects of this kind.
+    pub(super) fn folder(self) -> &'static str {
+        match self {
+            Self::Blob => "blobs",
+            Self::Manifest => "manifests",
+        }
+    }
 }
 
-/// The name of an object that was found, which need not be one this program gives.
+/// What the path of a stored object names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Name {
-    /// A blob's bytes.
-    Blob(Digest),
-    /// A manifest's bytes.
-    Manifest(Digest),
-    /// Not written by this program.
+pub enum ObjectName {
+    /// A blob or manifest, at the path of its [`Key`].
+    Known(ObjectKind, Digest),
+    /// An object that this program did not write.
     Foreign(String),
 }
 
-impl Name {
-    pub(super) fn read(path: Path) -> Self {
-        let parts: Vec<_> = path.parts().collect();
-        let digest = match parts.as_slice() {
-            [_, algorithm, _, hex] => format!("{}:{}", algorithm.as_ref(), hex.as_ref()).parse(),
-            _ => return Self::Foreign(path.into()),
-        };
-        let (found_at, name) = match (parts.first().map(AsRef::as_ref), digest) {
-            (Some("blobs"), Ok(digest)) => (Key::Blob(&digest).path(), Self::Blob(digest)),
-            (Some("manifests"), Ok(digest)) => {
-                (Key::Manifest(&digest).path(), Self::Manifest(digest))
-            }
-            _ => return Self::Foreign(path.into()),
-        };
-        // What another folder holds under a digest's name is not found by it.
-        if found_at == path { name } else { Self::Foreign(path.into()) }
+impl From<Path> for ObjectName {
+    fn from(path: Path) -> Self {
+        match known(&path) {
+            Some((kind, digest)) => Self::Known(kind, digest),
+            None => Self::Foreign(path.into()),
+        }
     }
+}
+
+fn known(path: &Path) -> Option<(ObjectKind, Digest)> {
+    let parts: Vec<_> = path.parts().collect();
+    let [folder, algorithm, _, hex] = parts.as_slice() else { return None };
+    let kind = ObjectKind::VARIANTS.iter().find(|kind| kind.folder() == folder.as_ref())?;
+    let digest = format!("{}:{}", algorithm.as_ref(), hex.as_ref()).parse().ok()?;
+    // A valid digest in the wrong folder is not the object that a key of this digest leads to.
+    (kind.key(&digest).path() == *path).then_some((*kind, digest))
 }

@@ -1,4 +1,4 @@
-//! From a URL and its options to a store.
+//! Opens the store that a URL and its options describe.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -20,12 +20,12 @@ use url::Url;
 use crate::config;
 use crate::config::store::Setting;
 
-/// What a URL leads to.
+/// An opened store.
 pub(super) struct Opened {
     pub(super) objects: Arc<dyn ObjectStore>,
-    /// Set where objects are local files.
+    /// Set if objects are local files.
     pub(super) local: Option<Arc<LocalFileSystem>>,
-    /// Set where objects lie in a bucket.
+    /// Set if objects are in a bucket.
     pub(super) signer: Option<Arc<dyn Signer>>,
 }
 
@@ -38,16 +38,16 @@ pub(super) fn open(config: &config::Store) -> Result<Opened> {
 }
 
 fn folder(url: &Url) -> Result<Opened> {
-    let path = url.to_file_path().ok().context("[store] url: not an absolute file: URL")?;
+    let path = url.to_file_path().ok().context("[store] url: a file: URL must contain an absolute path, as in file:///var/lib/origin/objects")?;
     std::fs::create_dir_all(&path)
-        .with_context(|| format!("cannot make the store's folder {}", path.display()))?;
+        .with_context(|| format!("[store] url: cannot create the folder {}", path.display()))?;
     let local = Arc::new(LocalFileSystem::new_with_prefix(&path)?);
     let objects = Arc::clone(&local) as Arc<dyn ObjectStore>;
     Ok(Opened { objects, local: Some(local), signer: None })
 }
 
-/// Credentials come from the options, else from where the clouds' own tools look: the environment
-/// (`AWS_…`, `GOOGLE_…`, `AZURE_…`), files it names, or the machine's own identity.
+/// Opens a bucket. Credentials come from the options, or else from where the cloud's own tools look:
+/// the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`), files that it names, or the machine's identity.
 fn bucket(config: &config::Store) -> Result<Opened> {
     let (url, options) = (&config.url, &config.options);
     let prefix = Path::from_url_path(url.path())?;
@@ -68,7 +68,7 @@ fn bucket(config: &config::Store) -> Result<Opened> {
             let with = MicrosoftAzureBuilder::with_config;
             Ok(below(prefix, set(builder, options, with)?.build()?))
         }
-        scheme => anyhow::bail!("`{scheme}:` is not offered"),
+        scheme => anyhow::bail!("`{scheme}:` is not supported"),
     }
 }
 
@@ -83,19 +83,20 @@ fn set<B, K: FromStr>(
     options: &BTreeMap<String, Setting>,
     with: impl Fn(B, K, String) -> B,
 ) -> Result<B> {
-    let ours = OURS.iter().map(|&(name, value)| (name, value));
-    let theirs = options.iter().map(|(name, value)| (name.as_str(), value.expose()));
-    ours.chain(theirs).try_fold(builder, |builder, (name, value)| {
+    let configured = options.iter().map(|(name, value)| (name.as_str(), value.expose()));
+    DEFAULTS.into_iter().chain(configured).try_fold(builder, |builder, (name, value)| {
         let key = name.parse::<K>().ok();
-        let key = key.with_context(|| format!("[store.options] `{name}` is not known"))?;
+        let key = key.with_context(|| {
+            format!("[store.options] `{name}`: this kind of store has no such option")
+        })?;
         Ok(with(builder, key, value.to_owned()))
     })
 }
 
-/// The library's limit of 30 s for a whole request would cut off a client that reads slowly.
-const OURS: [(&str, &str); 2] = [("timeout", "1day"), ("read_timeout", "20s")];
+/// The default request timeout of `object_store`, 30 s, would cut off a client that reads slowly.
+const DEFAULTS: [(&str, &str); 2] = [("timeout", "1day"), ("read_timeout", "20s")];
 
-/// A client waits for 30 s; what the store does not do by then is done for nobody.
+/// Stops retrying well before clients give up, which is after 30 s.
 const RETRY: RetryConfig = RetryConfig {
     backoff: object_store::BackoffConfig {
         init_backoff: Duration::from_millis(100),

@@ -2,14 +2,14 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// The store that these lines of `[store]` name.
+/// Opens the store that these lines of `[store]` configure.
 fn open(lines: &str) -> anyhow::Result<Store> {
     let store = format!("{lines}\nspool = \"/tmp/spool\"\npart_size = 5242880\n");
     Store::open(&toml::from_str(&store)?)
 }
 
-/// Why they name none.
-fn refused(lines: &str) -> String {
+/// Returns the error that opening it fails with.
+fn error_of(lines: &str) -> String {
     format!("{:#}", open(lines).unwrap_err())
 }
 
@@ -36,16 +36,16 @@ mod memory {
 }
 
 #[test]
-fn an_option_that_is_not_known_is_named_and_no_value_is_shown() {
+fn an_unknown_option_is_named_in_the_error_and_its_value_is_hidden() {
     for url in ["s3://bucket", "gs://bucket/a", "az://container"] {
-        let text = refused(&format!("url = \"{url}\"\noptions.colour = \"hunter2\""));
+        let text = error_of(&format!("url = \"{url}\"\noptions.colour = \"hunter2\""));
         assert!(text.contains("[store.options] `colour`"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
 }
 
 #[test]
-fn a_bucket_with_keys_of_its_own_shows_none_of_them() {
+fn the_debug_output_of_a_bucket_hides_its_credentials() {
     for lines in [
         "url = \"s3://bucket/a/b\"\noptions.region = \"x\"\noptions.access_key_id = \"id\"\n\
          options.secret_access_key = \"hunter2\"",

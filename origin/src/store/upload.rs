@@ -1,4 +1,4 @@
-//! A finished file on its way into a bucket: in equal parts, a few at a time.
+//! Uploads a complete file to a bucket, in parts of equal size, several at a time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::StoreError;
 
-/// Parts of one file under way at once; with the one being read, as many are in memory.
-const AT_ONCE: usize = 3;
+/// The number of parts of one file that are uploaded concurrently. One more part is in memory: the one
+/// being read.
+const CONCURRENT_PARTS: usize = 3;
 
-/// Stores a file; on any error the object is not there, unless another origin stored it meanwhile.
+/// Stores a file as an object. On an error the object does not exist.
 pub(super) async fn upload(
     objects: &Arc<dyn ObjectStore>,
     path: &ObjectPath,
@@ -25,9 +26,9 @@ pub(super) async fn upload(
     let size = file.metadata().await?.len();
     let sent = send(objects, path, &mut file, part_size).await;
     match sent {
-        // A name is a digest: what another origin stored under it is the same, and whole.
+        // The path contains the digest, so an object that another origin stored there is identical.
         Err(error) if stored_meanwhile(objects, path, size).await => {
-            tracing::debug!(%path, %error, "another origin was first to store an object");
+            tracing::debug!(%path, %error, "another origin has stored this object first");
             Ok(())
         }
         sent => sent,
@@ -55,9 +56,9 @@ pub(super) async fn send(
     match send_rest(&mut upload, file, part_size).await {
         Ok(()) => Ok(upload.finish().await.map(drop)?),
         Err(error) => {
-            // What cannot be removed now is the bucket's lifecycle rule's to remove.
+            // If the parts cannot be removed now, the bucket's lifecycle rule removes them later.
             if let Err(left) = upload.abort().await {
-                tracing::warn!(%path, error = %StoreError::from(left), "parts of an upload are left");
+                tracing::warn!(%path, error = %StoreError::from(left), "could not remove the parts of a failed upload");
             }
             Err(error)
         }
@@ -70,7 +71,7 @@ async fn send_rest(
     part_size: usize,
 ) -> Result<(), StoreError> {
     loop {
-        upload.wait_for_capacity(AT_ONCE).await?;
+        upload.wait_for_capacity(CONCURRENT_PARTS).await?;
         let next = part(file, part_size).await?;
         if next.is_empty() {
             return Ok(());
@@ -79,7 +80,7 @@ async fn send_rest(
     }
 }
 
-/// The next part, whole unless the file ends in it.
+/// Reads the next part. It is shorter than `part_size` only at the end of the file.
 async fn part(file: &mut (impl AsyncRead + Unpin), part_size: usize) -> std::io::Result<Bytes> {
     let mut part = BytesMut::with_capacity(part_size);
     let mut rest = file.take(u64::try_from(part_size).unwrap_or(u64::MAX));

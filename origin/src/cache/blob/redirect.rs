@@ -22,7 +22,7 @@ impl Blobs {
         if object.is_none_or(|object| object.size != size) {
             return Ok(None);
         }
-        self.db.note_blob_read(group, digest);
+        self.read_times.record_blob(group, digest);
         Ok(self.store.signed_url(&key).await?)
     }
 }
