@@ -1,6 +1,6 @@
-//! The configuration file: TOML, every key documented in `origin.example.toml`, which a test loads.
+//! The configuration file, in TOML. `origin.example.toml` documents every key; a test verifies that.
 //!
-//! A [`Config`] that exists is a valid one; an error names the file and the key.
+//! A [`Config`] is always valid. An error names the file, the section and the key.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,34 +23,34 @@ mod database;
 mod http;
 mod limits;
 mod secret;
-pub mod store;
+mod store;
 mod upstream;
 
-/// Everything an origin is told at start.
+/// The configuration of one origin.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Which Cell this is.
+    /// The Cell that this origin belongs to.
     pub cell: Cell,
-    /// Where it listens, and as what clients know it.
+    /// The addresses to bind, and the URL that clients use.
     pub http: Http,
-    /// What clients may take.
+    /// The limits on clients.
     #[serde(default)]
     pub limits: Limits,
-    /// Where rows live.
+    /// The database, which holds metadata and access rights.
     pub database: Database,
-    /// Where bytes live.
+    /// The store, which holds the bytes of blobs and manifests.
     pub store: Store,
-    /// Tokens it issues.
+    /// The tokens that the origin issues.
     #[serde(default)]
     pub auth: Auth,
-    /// The registry it caches where an image names no other.
+    /// The default upstream: the registry of images that do not name another.
     #[serde(default)]
     pub upstream: Upstream,
-    /// The others.
+    /// The other upstreams.
     #[serde(default, deserialize_with = "upstream::named")]
     pub upstreams: Vec<Upstream>,
-    /// When it answers from the cache.
+    /// The rules for serving from the cache.
     #[serde(default)]
     pub cache: Cache,
 }
@@ -59,8 +59,8 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
-    /// The Cell's number in the Topology Service, from 1.
-    #[serde(deserialize_with = "positive")]
+    /// The ID of the Cell in the Topology Service, at least 1.
+    #[serde(deserialize_with = "cell_id")]
     pub id: u64,
 }
 
@@ -68,15 +68,15 @@ pub struct Cell {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
-    /// PKCS#8 PEM file of a P-256 key; made at the first start where it is missing.
+    /// The PKCS#8 PEM file of the P-256 key that signs JWTs. It is created if it does not exist.
     pub signing_key: PathBuf,
-    /// How long an issued JWT is good.
+    /// The lifetime of an issued JWT, at least 60 s.
     #[serde(with = "humantime_serde")]
     pub token_life: Duration,
-    /// How long a member who was let in is let in unasked; zero: not at all.
+    /// How long a successful membership check is cached; zero disables the cache.
     #[serde(with = "humantime_serde")]
     pub membership_cache: Duration,
-    /// The `iss` of issued JWTs; empty: `cell-ID`.
+    /// The `iss` claim of issued JWTs; `cell-ID` if empty.
     pub issuer: String,
 }
 
@@ -92,58 +92,62 @@ impl Default for Auth {
 }
 
 impl Config {
-    /// Reads and checks the file.
+    /// Loads and validates a configuration file.
     ///
     /// # Errors
-    /// The file cannot be read, or a key is unknown, missing or wrong; the text names both.
+    /// The file cannot be read, or a key is unknown, missing or invalid. The text names the file and
+    /// the key.
     pub fn load(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("in the configuration {}", path.display()))
     }
 
-    /// Checks a configuration's text.
+    /// Parses and validates the text of a configuration file.
     ///
     /// # Errors
-    /// As [`Config::load`], without the file's name.
+    /// As for [`Config::load`], without the name of the file.
     pub fn parse(text: &str) -> Result<Self> {
         let mut config: Self = toml::from_str(text)?;
-        config.check()?;
+        config.validate()?;
         if config.auth.issuer.is_empty() {
             config.auth.issuer = format!("cell-{}", config.cell.id);
         }
         Ok(config)
     }
 
-    fn check(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         anyhow::ensure!(
             self.auth.token_life >= Duration::from_secs(60),
-            "[auth] token_life: at least 60s, or clients log in again for every request"
+            "[auth] token_life: must be at least 60s; clients would log in again for almost every request"
         );
         let default = &self.upstream.name;
         anyhow::ensure!(
             self.upstreams.iter().all(|upstream| upstream.name != *default),
-            "[upstreams.\"{default}\"]: the default upstream has this name; see [upstream] name"
+            "[upstreams.\"{default}\"]: the default upstream already has this name; configure it in \
+             [upstream]"
         );
-        self.database.check()?;
-        self.limits.check()?;
-        self.cache.check()?;
-        self.store.check()
+        self.database.validate()?;
+        self.limits.validate()?;
+        self.cache.validate()?;
+        self.store.validate()
     }
 }
 
-fn positive<'de, D: serde::Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
+fn cell_id<'de, D: serde::Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
     let id = u64::deserialize(input)?;
-    if id == 0 { Err(serde::de::Error::custom("a Cell's id starts at 1")) } else { Ok(id) }
+    if id == 0 { Err(serde::de::Error::custom("[cell] id: must be at least 1")) } else { Ok(id) }
 }
 
 fn http_url<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Url, D::Error> {
     let url = Url::deserialize(input)?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(serde::de::Error::custom(format!("`{url}` is not an http(s) URL")));
+        return Err(serde::de::Error::custom(format!("`{url}` is not an http or https URL")));
     }
     if url.path() != "/" || url.query().is_some() || !url.username().is_empty() {
-        return Err(serde::de::Error::custom("only scheme, host and port belong here"));
+        return Err(serde::de::Error::custom(
+            "the URL may contain only a scheme, a host and a port",
+        ));
     }
     Ok(url)
 }

@@ -1,4 +1,4 @@
-//! `[cache]`: when an origin answers from the cache.
+//! `[cache]`: when an origin serves from the cache.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cache {
-    /// What a cached answer is worth when the upstream answers 401 or 403 in its place.
+    /// What a client receives if the upstream responds with 401 or 403 and a cached copy exists.
     pub when_refused: WhenRefused,
-    /// The same for 404; missing: as for 401 and 403.
+    /// The same for 404; defaults to [`Cache::when_refused`].
     pub when_absent: Option<WhenRefused>,
-    /// How long a checked tag is served without asking the upstream again.
+    /// How long a tag is fresh after the upstream confirmed it. Zero revalidates it on every pull.
     #[serde(with = "humantime_serde")]
     pub recheck_interval: Duration,
-    /// Tags that never move: once cached, they are not checked again.
+    /// The tags that never move. Once cached, they are not revalidated.
     pub immutable_tags: TagPatterns,
-    /// How often it is written when links were last read; missing: every minute.
+    /// How often read times are written to the database; defaults to one minute.
     #[serde(with = "humantime_serde")]
     pub read_times_interval: Option<Duration>,
-    /// What warm manifests and the lengths of blobs may take in memory.
+    /// The size limit of the memory cache, which holds manifests and the lengths of blobs.
     pub memory: ByteSize,
-    /// How long a row may be gone before what it allowed is no longer served from memory.
+    /// The lifetime of an entry of the memory cache: how long a removed row may still be served.
     #[serde(with = "humantime_serde")]
     pub memory_life: Duration,
 }
@@ -44,45 +44,45 @@ impl Default for Cache {
 }
 
 impl Cache {
-    /// What a cached answer is worth when the upstream answers 404 in its place.
+    /// Returns what a client receives if the upstream responds with 404 and a cached copy exists.
     #[must_use]
     pub fn when_absent(&self) -> WhenRefused {
         self.when_absent.unwrap_or(self.when_refused)
     }
 
-    /// How often it is written when links were last read.
+    /// Returns how often read times are written to the database.
     #[must_use]
     pub fn read_times_interval(&self) -> Duration {
         self.read_times_interval.unwrap_or(Duration::from_secs(60))
     }
 
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    pub(super) fn validate(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.read_times_interval() >= Duration::from_millis(100),
-            "[cache] read_times_interval: at least 100ms"
+            "[cache] read_times_interval: must be at least 100ms"
         );
         Ok(())
     }
 }
 
-/// See [`Cache::when_refused`].
+/// What a client receives instead of an upstream's refusal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WhenRefused {
-    /// The client sees the refusal.
+    /// The refusal of the upstream.
     #[default]
     Honest,
-    /// The client gets the cached copy, marked stale.
+    /// The cached copy, marked as stale.
     ServeStale,
 }
 
-/// Shell patterns of tags: `*`, `?`, `[…]` and `{…,…}`, case-sensitive, of the whole tag.
+/// Shell patterns (`*`, `?`, `[…]`, `{…,…}`) that match whole tags, case-sensitively.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(try_from = "Vec<String>")]
 pub struct TagPatterns(GlobSet);
 
 impl TagPatterns {
-    /// Whether a tag matches one of them.
+    /// Returns whether a tag matches one of the patterns.
     #[must_use]
     pub fn matches(&self, tag: &str) -> bool {
         self.0.is_match(tag)
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_are_of_whole_tags_and_case_sensitive() {
+    fn patterns_match_whole_tags_case_sensitively() {
         let patterns = ["v*.*.*", "[0-9]*-{alpine,slim}"].map(str::to_owned).to_vec();
         let patterns = TagPatterns::try_from(patterns).unwrap();
         for tag in ["v1.2.3", "v1.2.3-rc1", "3-slim"] {

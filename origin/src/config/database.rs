@@ -1,4 +1,4 @@
-//! `[database]`: where rows live.
+//! `[database]`: the database that holds metadata and access rights.
 
 use std::time::Duration;
 
@@ -11,28 +11,28 @@ use super::Secret;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
-    /// `sqlite:PATH` or `postgres://…`; may hold a password.
+    /// `sqlite:PATH` or `postgres://…`; it may contain a password.
     pub url: Secret,
-    /// Connections kept at most.
+    /// The maximum number of connections in the pool.
     #[serde(default = "default_connections")]
     pub max_connections: u32,
-    /// How long a request waits for a connection.
+    /// How long a request waits for a free connection.
     #[serde(default = "default_acquire_timeout", with = "humantime_serde")]
     pub acquire_timeout: Duration,
 }
 
 impl Database {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn validate(&self) -> Result<()> {
         let url = self.url.expose();
         anyhow::ensure!(
             ["sqlite:", "postgres://", "postgresql://"].iter().any(|kind| url.starts_with(kind)),
-            "[database] url: only sqlite:PATH and postgres://… are offered"
+            "[database] url: must be sqlite:PATH or postgres://…"
         );
-        anyhow::ensure!(self.max_connections > 0, "[database] max_connections: at least 1");
-        let patience = Duration::from_millis(100)..=Duration::from_secs(25);
+        anyhow::ensure!(self.max_connections > 0, "[database] max_connections: must be at least 1");
+        let accepted = Duration::from_millis(100)..=Duration::from_secs(25);
         anyhow::ensure!(
-            patience.contains(&self.acquire_timeout),
-            "[database] acquire_timeout: from 100ms to 25s, as clients wait for 30s"
+            accepted.contains(&self.acquire_timeout),
+            "[database] acquire_timeout: must be from 100ms to 25s; clients give up after 30s"
         );
         Ok(())
     }

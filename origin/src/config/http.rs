@@ -1,4 +1,4 @@
-//! `[http]`: where an origin listens, and as what clients know it.
+//! `[http]`: the addresses to bind, and the URL that clients use.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use url::Url;
 pub struct Http {
     /// The address and port to bind.
     pub listen: SocketAddr,
-    /// The URL under which clients reach the edge; token realms are built from it.
+    /// The URL at which clients reach the edge. The token realm is derived from it.
     #[serde(deserialize_with = "super::http_url")]
     pub external_url: Url,
-    /// Where metrics are served, and health too; nowhere unless set.
+    /// The address that serves metrics and health checks; `None` disables it.
     pub metrics_listen: Option<SocketAddr>,
-    /// Between the signal to stop, when readiness fails, and the end of listening.
+    /// How long new connections are still accepted after the signal to stop, while readiness fails.
     #[serde(default, with = "humantime_serde")]
     pub drain_delay: Duration,
-    /// How long answers and fetches under way may take to end after that.
-    #[serde(default = "shutdown_timeout", with = "humantime_serde")]
+    /// How long responses and fetches in progress may take to finish after that.
+    #[serde(default = "default_shutdown_timeout", with = "humantime_serde")]
     pub shutdown_timeout: Duration,
 }
 
-fn shutdown_timeout() -> Duration {
+fn default_shutdown_timeout() -> Duration {
     Duration::from_mins(5)
 }

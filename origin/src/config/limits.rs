@@ -1,30 +1,30 @@
-//! `[limits]`: what clients may take.
+//! `[limits]`: limits on clients.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 
-/// hyper's least buffer.
-const LEAST_HEAD: usize = 8192;
+/// The minimum size of hyper's read buffer.
+const MIN_HEAD_BYTES: usize = 8192;
 
 /// `[limits]`
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Connections at a time; whoever comes besides gets 503.
+    /// The maximum number of connections. Further ones receive 503 and are closed.
     pub max_connections: usize,
-    /// Bytes of a request's head.
+    /// The maximum size of a request head in bytes.
     pub max_head_bytes: usize,
-    /// HTTP/2 requests at a time on one connection.
+    /// The maximum number of concurrent HTTP/2 requests on one connection.
     pub max_streams: u32,
-    /// How long a request's head may take, from its first byte or the connection's begin.
+    /// How long a request head may take to arrive, from its first byte or from the accepted connection.
     #[serde(with = "humantime_serde")]
     pub head_timeout: Duration,
-    /// How long a connection may lie idle between two requests.
+    /// How long a connection may be idle between two requests.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
-    /// How long a client may take nothing of its answer.
+    /// How long a client may stall, reading nothing of its response.
     #[serde(with = "humantime_serde")]
     pub send_timeout: Duration,
 }
@@ -36,7 +36,8 @@ impl Default for Limits {
             max_head_bytes: 64 * 1024,
             max_streams: 100,
             head_timeout: Duration::from_secs(30),
-            // Longer than Envoy keeps an idle connection (1h), which else may send into a closed one.
+            // Longer than the hour that Envoy keeps an idle connection, or Envoy may send a request on a
+            // connection that is being closed.
             idle_timeout: Duration::from_mins(65),
             send_timeout: Duration::from_mins(5),
         }
@@ -44,19 +45,19 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(super) fn check(&self) -> Result<()> {
-        ensure!(self.max_connections > 0, "[limits] max_connections: at least 1");
-        ensure!(self.max_streams > 0, "[limits] max_streams: at least 1");
+    pub(super) fn validate(&self) -> Result<()> {
+        ensure!(self.max_connections > 0, "[limits] max_connections: must be at least 1");
+        ensure!(self.max_streams > 0, "[limits] max_streams: must be at least 1");
         ensure!(
-            self.max_head_bytes >= LEAST_HEAD,
-            "[limits] max_head_bytes: at least {LEAST_HEAD}"
+            self.max_head_bytes >= MIN_HEAD_BYTES,
+            "[limits] max_head_bytes: must be at least {MIN_HEAD_BYTES}"
         );
         for (key, timeout) in [
             ("head_timeout", self.head_timeout),
             ("idle_timeout", self.idle_timeout),
             ("send_timeout", self.send_timeout),
         ] {
-            ensure!(!timeout.is_zero(), "[limits] {key}: longer than nothing");
+            ensure!(!timeout.is_zero(), "[limits] {key}: must be greater than zero");
         }
         Ok(())
     }

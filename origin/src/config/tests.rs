@@ -1,6 +1,6 @@
 use super::*;
 
-/// What a configuration must say, and nothing else.
+/// A configuration with the required keys only.
 pub(crate) const MINIMAL: &str = r#"
 [cell]
 id = 1
@@ -20,20 +20,21 @@ fn error_of(text: &str) -> String {
 
 const EXAMPLE: &str = include_str!("../../origin.example.toml");
 
-/// The example with every key it explains; of two that exclude each other, one.
+/// Returns the example with every documented key enabled, except `password`, which excludes
+/// `password_file`.
 fn example_in_full() -> String {
     let in_full = |line: &str| {
         let bare = line.strip_prefix("# ").unwrap_or(line);
         let is_key = bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
         let is_table = bare.starts_with('[') && bare.ends_with(']');
         let taken = (is_key || is_table) && !bare.starts_with("password = ");
-        // A folder takes no `[store.options]`.
+        // A `file:` store has no options.
         taken.then(|| bare.replace("file:///var/lib/origin/objects", "s3://bucket"))
     };
     EXAMPLE.lines().filter_map(in_full).collect::<Vec<_>>().join("\n")
 }
 
-/// What a table of the configuration may hold, as serde says it to one who asks for something else.
+/// Returns the keys of a table of the configuration, as the error about an unknown key lists them.
 fn keys_of(table: &str) -> Vec<String> {
     let (header, odd) = (format!("[{table}]\n"), "no_such_key = 1\n");
     let text = match MINIMAL.split_once(&header) {
@@ -47,7 +48,7 @@ fn keys_of(table: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_example_file_loads_as_it_is_and_with_every_key() {
+fn the_example_file_loads_unchanged_and_with_every_key_enabled() {
     Config::parse(EXAMPLE).unwrap();
     let config = Config::parse(&example_in_full()).unwrap();
     assert_eq!((config.upstream.mirrors.len(), config.upstreams.len()), (2, 1));
@@ -55,7 +56,7 @@ fn the_example_file_loads_as_it_is_and_with_every_key() {
 }
 
 #[test]
-fn what_is_commented_out_is_the_default() {
+fn commented_out_keys_show_their_defaults() {
     let (full, default) =
         (Config::parse(&example_in_full()).unwrap(), Config::parse(EXAMPLE).unwrap());
     let shown = |config: &Config| {
@@ -69,24 +70,24 @@ fn what_is_commented_out_is_the_default() {
 }
 
 #[test]
-fn the_example_explains_every_key() {
+fn the_example_documents_every_key() {
     let full: toml::Table = toml::from_str(&example_in_full()).unwrap();
     let tables = keys_of("");
     assert!(tables.len() > 5, "{tables:?}");
     for table in &tables {
-        let explained = full.get(table).unwrap_or_else(|| panic!("[{table}] is not explained"));
-        // Its keys are names of upstreams.
+        let documented = full.get(table).unwrap_or_else(|| panic!("[{table}] is not documented"));
+        // The keys of this table are the names of upstreams.
         if table == "upstreams" {
             continue;
         }
         for key in keys_of(table).iter().filter(|key| *key != "password") {
-            assert!(explained.get(key).is_some(), "[{table}] {key} is not explained");
+            assert!(documented.get(key).is_some(), "[{table}] {key} is not documented");
         }
     }
 }
 
 #[test]
-fn what_is_left_out_has_the_documented_default() {
+fn missing_keys_have_the_documented_defaults() {
     let config = Config::parse(MINIMAL).unwrap();
     assert_eq!(config.upstream.registry.url.as_str(), "https://registry-1.docker.io/");
     assert_eq!(config.upstream.short_names, ShortNames::Library);
@@ -104,11 +105,11 @@ fn what_is_left_out_has_the_documented_default() {
 }
 
 #[test]
-fn a_wrong_key_is_named() {
+fn an_error_names_the_key() {
     let cases = [
         ("colour = 1\n", "colour"),
-        ("[upstream]\nurl = \"ftp://x\"\n", "not an http(s) URL"),
-        ("[upstream]\nurl = \"https://u:p@x/\"\n", "only scheme, host and port"),
+        ("[upstream]\nurl = \"ftp://x\"\n", "is not an http or https URL"),
+        ("[upstream]\nurl = \"https://u:p@x/\"\n", "only a scheme, a host and a port"),
         ("[upstream]\nusername = \"me\"\n", "give both or neither"),
         ("[auth]\ntoken_life = \"1s\"\n", "token_life"),
         ("[limits]\nmax_connections = 0\n", "[limits] max_connections"),
@@ -136,14 +137,16 @@ fn a_wrong_key_is_named() {
         ("memory:\"\nredirect = true\nredirect_life = \"1m", "[store] redirect: "),
         ("s3://b\"\nredirect_life = \"0s", "[store] redirect_life"),
         ("s3://b\"\npart_size = 1\nredirect_life = \"1m", "[store] part_size"),
-        ("file:///x\"\noptions.region = \"x", "[store.options]: `file:`"),
-        ("s3://id:hunter2@b", "[store] url: only scheme"),
-        ("s3://b?x=y", "[store] url: only scheme"),
+        ("file:///x\"\noptions.region = \"x", "[store.options]: a `file:` store"),
+        ("s3://id:hunter2@b", "[store] url: may contain only a scheme"),
+        ("s3://b?x=y", "[store] url: may contain only a scheme"),
     ] {
         let error = error_of(&store(url));
         assert!(error.contains(named) && !error.contains("hunter2"), "{url}: {error}");
     }
-    assert!(error_of(&MINIMAL.replace("id = 1", "id = 0")).contains("starts at 1"));
+    assert!(
+        error_of(&MINIMAL.replace("id = 1", "id = 0")).contains("[cell] id: must be at least 1")
+    );
     let spool =
         |limit| MINIMAL.replace("spool = ", &format!("spool_limit = \"{limit}\"\nspool = "));
     assert!(error_of(&spool("much")).contains("spool_limit"));
@@ -153,12 +156,12 @@ fn a_wrong_key_is_named() {
 }
 
 #[test]
-fn a_secret_does_not_show_in_debug() {
+fn debug_output_hides_secrets() {
     let text = format!("{MINIMAL}[upstream]\nusername = \"me\"\npassword = \"hunter2\"\n");
     let config = Config::parse(&text).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
     let Password::Given(secret) = config.upstream.registry.credential.unwrap().password else {
-        panic!("not as it stands in the file");
+        panic!("the password is not the one in the file");
     };
     assert_eq!(secret.expose(), "hunter2");
 }

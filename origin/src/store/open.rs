@@ -17,8 +17,7 @@ use object_store::signer::Signer;
 use object_store::{ObjectStore, RetryConfig};
 use url::Url;
 
-use crate::config;
-use crate::config::store::Setting;
+use crate::config::{self, Secret};
 
 /// An opened store.
 pub(super) struct Opened {
@@ -80,7 +79,7 @@ fn below<S: ObjectStore + Signer>(prefix: Path, store: S) -> Opened {
 
 fn set<B, K: FromStr>(
     builder: B,
-    options: &BTreeMap<String, Setting>,
+    options: &BTreeMap<String, Secret>,
     with: impl Fn(B, K, String) -> B,
 ) -> Result<B> {
     let configured = options.iter().map(|(name, value)| (name.as_str(), value.expose()));
