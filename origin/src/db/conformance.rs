@@ -1,4 +1,4 @@
-//! What the database must do, whichever it is: one list of cases, run on each.
+//! The requirements on every kind of database, as one list of test cases that runs against each kind.
 
 #![allow(clippy::indexing_slicing, clippy::missing_panics_doc, clippy::unwrap_used)]
 
@@ -10,30 +10,30 @@ use super::manifests::StoredManifest;
 use super::tags::{TagCheck, TaggedManifest};
 use super::{Db, DbError, MIGRATIONS, config};
 
-/// Makes a test of every case, each with a database of its own: `database_conformance!(database)`,
-/// where `async fn database()` gives what keeps the database alive, and how to open it, empty.
+/// Creates one test for each case, each with its own database: `database_conformance!(database)`, where
+/// `async fn database()` returns a guard that keeps an empty database alive, and its configuration.
 #[macro_export]
 macro_rules! database_conformance {
     ($database:path) => {
         $crate::database_conformance! { $database:
-            members_of_a_group_are_members_of_the_groups_below_it
-            a_member_of_a_subgroup_is_no_member_of_the_group_above
-            a_repository_belongs_to_the_deepest_group_that_begins_its_path
-            the_highest_role_on_the_way_counts_and_only_the_deepest_groups_visibility
-            a_group_needs_the_group_above_it_and_a_free_path
-            a_token_is_found_by_its_text_and_kept_as_a_hash
-            expired_and_revoked_tokens_are_nobodys
-            a_blob_is_visible_to_the_groups_it_was_committed_for
-            a_tag_moves_and_its_old_manifest_stays_by_digest
-            a_tag_is_one_manifest_for_each_media_type_the_latest_first
-            tags_of_a_database_of_before_keep_what_they_point_at
-            the_last_lists_of_an_image_are_kept_and_only_so_many
+            members_of_a_group_are_members_of_its_subgroups
+            a_member_of_a_subgroup_is_not_a_member_of_its_parent
+            a_repository_belongs_to_the_group_with_the_longest_matching_path
+            the_highest_inherited_role_and_the_visibility_of_the_repositorys_own_group_apply
+            a_group_needs_an_existing_parent_and_an_unused_path
+            a_token_is_found_by_its_text_but_stored_as_a_hash
+            expired_and_revoked_tokens_have_no_owner
+            a_blob_is_visible_only_to_the_groups_it_was_committed_for
+            a_moved_tag_keeps_its_previous_manifest_available_by_digest
+            a_tag_has_one_manifest_per_media_type_with_the_latest_first
+            tags_of_the_second_schema_keep_their_manifests
+            a_limited_number_of_recent_listings_is_kept_per_image
             a_manifest_is_invisible_to_other_groups_and_images
-            fifty_commits_at_once_all_succeed
-            rows_of_the_first_schema_survive
-            a_schema_newer_than_the_program_is_refused
-            a_refused_schema_is_not_left_locked
-            origins_that_start_at_once_migrate_once
+            fifty_concurrent_commits_all_succeed
+            rows_of_the_first_schema_are_migrated
+            a_schema_newer_than_the_program_is_rejected
+            a_rejected_schema_is_not_left_locked
+            origins_that_start_concurrently_migrate_once
         }
     };
     ($database:path: $($case:ident)*) => { $(
@@ -60,8 +60,8 @@ fn manifest(bytes: &[u8]) -> StoredManifest {
     StoredManifest { digest, size, media_type: "application/x; charset=odd".into() }
 }
 
-/// Whatever the case of the path.
-pub async fn members_of_a_group_are_members_of_the_groups_below_it(config: &config::Database) {
+/// Paths are case-insensitive.
+pub async fn members_of_a_group_are_members_of_its_subgroups(config: &config::Database) {
     let db = migrated(config).await;
     for path in ["acme", "acme/team", "globex"] {
         db.create_group(path, Visibility::Private).await.unwrap();
@@ -76,8 +76,8 @@ pub async fn members_of_a_group_are_members_of_the_groups_below_it(config: &conf
     assert_eq!(db.access("acme/nobody", user).await.unwrap(), None);
 }
 
-/// Membership goes down only.
-pub async fn a_member_of_a_subgroup_is_no_member_of_the_group_above(config: &config::Database) {
+/// Membership is inherited by subgroups only.
+pub async fn a_member_of_a_subgroup_is_not_a_member_of_its_parent(config: &config::Database) {
     let db = migrated(config).await;
     db.create_group("acme", Visibility::Private).await.unwrap();
     db.create_group("acme/team", Visibility::Private).await.unwrap();
@@ -87,7 +87,7 @@ pub async fn a_member_of_a_subgroup_is_no_member_of_the_group_above(config: &con
     assert!(db.access("acme", user).await.unwrap().unwrap().role.is_none());
 }
 
-/// The path of the group a repository belongs to, who sees it, and the user's role there.
+/// Returns the path and visibility of the group that owns a repository, and the user's role in it.
 async fn owner_of(
     db: &Db,
     name: &str,
@@ -102,8 +102,8 @@ async fn owner_of(
     Some((path, access.visibility, access.role))
 }
 
-/// Whole segments count.
-pub async fn a_repository_belongs_to_the_deepest_group_that_begins_its_path(
+/// Only whole path segments match.
+pub async fn a_repository_belongs_to_the_group_with_the_longest_matching_path(
     config: &config::Database,
 ) {
     let db = migrated(config).await;
@@ -124,8 +124,8 @@ pub async fn a_repository_belongs_to_the_deepest_group_that_begins_its_path(
     }
 }
 
-/// GitLab: "Roles and permissions".
-pub async fn the_highest_role_on_the_way_counts_and_only_the_deepest_groups_visibility(
+/// See "Roles and permissions" in the documentation of GitLab.
+pub async fn the_highest_inherited_role_and_the_visibility_of_the_repositorys_own_group_apply(
     config: &config::Database,
 ) {
     let db = migrated(config).await;
@@ -138,21 +138,21 @@ pub async fn the_highest_role_on_the_way_counts_and_only_the_deepest_groups_visi
         let (_, visibility, role) = owner_of(&db, name, user).await.unwrap();
         (visibility, role)
     };
-    let maintains = Some(Role::Maintainer);
-    assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Public, maintains));
+    let maintainer = Some(Role::Maintainer);
+    assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Public, maintainer));
     assert_eq!(seen("acme/oss/app", None).await, (Visibility::Public, None));
-    assert_eq!(seen("acme/app", Some(user)).await, (Visibility::Private, maintains));
+    assert_eq!(seen("acme/app", Some(user)).await, (Visibility::Private, maintainer));
 
     db.add_member("acme", user, Role::Reporter).await.unwrap();
     db.set_visibility("acme/oss", Visibility::Private).await.unwrap();
-    let reports = Some(Role::Reporter);
-    assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Private, reports));
+    let reporter = Some(Role::Reporter);
+    assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Private, reporter));
     let missing = db.set_visibility("nobody", Visibility::Public).await.unwrap_err();
     assert_eq!(missing.to_string(), "there is no group `nobody`");
 }
 
-/// The error names what is missing or taken.
-pub async fn a_group_needs_the_group_above_it_and_a_free_path(config: &config::Database) {
+/// The error names the missing or existing path.
+pub async fn a_group_needs_an_existing_parent_and_an_unused_path(config: &config::Database) {
     let db = migrated(config).await;
     let orphan = db.create_group("acme/team", Visibility::Private).await.unwrap_err();
     assert_eq!(orphan.to_string(), "there is no group `acme`");
@@ -163,8 +163,8 @@ pub async fn a_group_needs_the_group_above_it_and_a_free_path(config: &config::D
     );
 }
 
-/// To the letter.
-pub async fn a_token_is_found_by_its_text_and_kept_as_a_hash(config: &config::Database) {
+/// Its text is compared exactly.
+pub async fn a_token_is_found_by_its_text_but_stored_as_a_hash(config: &config::Database) {
     let db = migrated(config).await;
     let user = db.create_user("ann").await.unwrap();
     db.add_token("glpat-secret", user, "laptop").await.unwrap();
@@ -176,8 +176,8 @@ pub async fn a_token_is_found_by_its_text_and_kept_as_a_hash(config: &config::Da
     assert!(!hash.contains("secret"));
 }
 
-/// From the moment on.
-pub async fn expired_and_revoked_tokens_are_nobodys(config: &config::Database) {
+/// They are rejected at once.
+pub async fn expired_and_revoked_tokens_have_no_owner(config: &config::Database) {
     let db = migrated(config).await;
     let user = db.create_user("ann").await.unwrap();
     for (token, sql) in [
@@ -190,8 +190,8 @@ pub async fn expired_and_revoked_tokens_are_nobodys(config: &config::Database) {
     }
 }
 
-/// And to no other, though its bytes are stored once.
-pub async fn a_blob_is_visible_to_the_groups_it_was_committed_for(config: &config::Database) {
+/// Other groups do not see it, although all groups share its object.
+pub async fn a_blob_is_visible_only_to_the_groups_it_was_committed_for(config: &config::Database) {
     let db = migrated(config).await;
     let acme = db.create_group("acme", Visibility::Private).await.unwrap();
     let globex = db.create_group("globex", Visibility::Private).await.unwrap();
@@ -204,7 +204,7 @@ pub async fn a_blob_is_visible_to_the_groups_it_was_committed_for(config: &confi
     assert_eq!(db.linked_blob(globex, &digest).await.unwrap(), Some(5));
 }
 
-/// Commits a manifest and makes a tag point at it.
+/// Commits a manifest and points a tag at it.
 async fn tagged(db: &Db, group: GroupId, tag: &str, stored: &StoredManifest, check: (bool, i64)) {
     db.commit_manifest(group, &image(), stored).await.unwrap();
     let (tag, (general, at)) = (tag.parse().unwrap(), check);
@@ -214,8 +214,10 @@ async fn tagged(db: &Db, group: GroupId, tag: &str, stored: &StoredManifest, che
     db.point_tag(check).await.unwrap();
 }
 
-/// Clients that resolved it before still pull.
-pub async fn a_tag_moves_and_its_old_manifest_stays_by_digest(config: &config::Database) {
+/// Clients that resolved the tag before it moved can still pull.
+pub async fn a_moved_tag_keeps_its_previous_manifest_available_by_digest(
+    config: &config::Database,
+) {
     let db = migrated(config).await;
     let acme = db.create_group("acme", Visibility::Private).await.unwrap();
     let tag: Tag = "latest".parse().unwrap();
@@ -227,8 +229,10 @@ pub async fn a_tag_moves_and_its_old_manifest_stays_by_digest(config: &config::D
     assert_eq!(db.linked_manifest(acme, &image(), &old.digest).await.unwrap(), Some(old));
 }
 
-/// A docker without indexes and one with them are both served.
-pub async fn a_tag_is_one_manifest_for_each_media_type_the_latest_first(config: &config::Database) {
+/// Old docker clients that do not understand indexes receive a different manifest than new ones.
+pub async fn a_tag_has_one_manifest_per_media_type_with_the_latest_first(
+    config: &config::Database,
+) {
     let db = migrated(config).await;
     let acme = db.create_group("acme", Visibility::Private).await.unwrap();
     let tag: Tag = "latest".parse().unwrap();
@@ -244,11 +248,11 @@ pub async fn a_tag_is_one_manifest_for_each_media_type_the_latest_first(config: 
         TaggedManifest { manifest: single, general: true, checked_at: 4 },
         TaggedManifest { manifest: index, general: true, checked_at: 2 },
     ];
-    assert_eq!(found, expected, "what any client is given once, it is given until the tag moves");
+    assert_eq!(found, expected, "a manifest stays general until the tag moves");
 }
 
-/// What the second release wrote.
-pub async fn tags_of_a_database_of_before_keep_what_they_point_at(config: &config::Database) {
+/// Its tags have one manifest each.
+pub async fn tags_of_the_second_schema_keep_their_manifests(config: &config::Database) {
     let db = Db::open(config).await.unwrap();
     db.migrate_to(Some(2)).await.unwrap();
     let digest = Digest::of(b"x").to_string();
@@ -267,12 +271,12 @@ pub async fn tags_of_a_database_of_before_keep_what_they_point_at(config: &confi
     assert_eq!(found, [TaggedManifest { manifest, general: true, checked_at: 7 }]);
 }
 
-/// An outage serves them.
-pub async fn the_last_lists_of_an_image_are_kept_and_only_so_many(config: &config::Database) {
+/// They are served while the upstream is unavailable.
+pub async fn a_limited_number_of_recent_listings_is_kept_per_image(config: &config::Database) {
     let db = migrated(config).await;
     let acme = db.create_group("acme", Visibility::Private).await.unwrap();
-    for answer in ["old", "new"] {
-        db.remember_listing(acme, &image(), "tags?", answer).await.unwrap();
+    for listing in ["old", "new"] {
+        db.remember_listing(acme, &image(), "tags?", listing).await.unwrap();
     }
     assert_eq!(db.listing(acme, &image(), "tags?").await.unwrap().as_deref(), Some("new"));
     assert_eq!(db.listing(GroupId(acme.0 + 1), &image(), "tags?").await.unwrap(), None);
@@ -280,11 +284,11 @@ pub async fn the_last_lists_of_an_image_are_kept_and_only_so_many(config: &confi
     for n in 0..32 {
         db.remember_listing(acme, &image(), &format!("tags?n={n}"), "part").await.unwrap();
     }
-    assert_eq!(db.listing(acme, &image(), "tags?").await.unwrap(), None, "the oldest is gone");
+    assert_eq!(db.listing(acme, &image(), "tags?").await.unwrap(), None, "the oldest was removed");
     assert!(db.listing(acme, &image(), "tags?n=0").await.unwrap().is_some());
 }
 
-/// A digest is no key to it.
+/// Knowing the digest does not grant access.
 pub async fn a_manifest_is_invisible_to_other_groups_and_images(config: &config::Database) {
     let db = migrated(config).await;
     let acme = db.create_group("acme", Visibility::Private).await.unwrap();
@@ -292,12 +296,12 @@ pub async fn a_manifest_is_invisible_to_other_groups_and_images(config: &config:
     db.commit_manifest(acme, &image(), &stored).await.unwrap();
     let other: RepositoryName = "library/nginx".parse().unwrap();
     assert_eq!(db.linked_manifest(acme, &other, &stored.digest).await.unwrap(), None);
-    let stranger = GroupId(acme.0 + 1);
-    assert_eq!(db.linked_manifest(stranger, &image(), &stored.digest).await.unwrap(), None);
+    let other_group = GroupId(acme.0 + 1);
+    assert_eq!(db.linked_manifest(other_group, &image(), &stored.digest).await.unwrap(), None);
 }
 
-/// As a busy Cell commits what it fetched; SQLite has one writer at a time.
-pub async fn fifty_commits_at_once_all_succeed(config: &config::Database) {
+/// SQLite allows only one writer at a time.
+pub async fn fifty_concurrent_commits_all_succeed(config: &config::Database) {
     let db = migrated(config).await;
     let group = db.create_group("acme", Visibility::Private).await.unwrap();
     let commits = (0..50_u64).map(|number| {
@@ -315,8 +319,8 @@ pub async fn fifty_commits_at_once_all_succeed(config: &config::Database) {
     assert!(!db.tagged_manifests(group, &image(), &tag).await.unwrap().is_empty());
 }
 
-/// What the first release wrote is read by this one; its members were guests of private groups.
-pub async fn rows_of_the_first_schema_survive(config: &config::Database) {
+/// That schema had neither roles nor visibility: its members become guests, and its groups private.
+pub async fn rows_of_the_first_schema_are_migrated(config: &config::Database) {
     let db = Db::open(config).await.unwrap();
     db.migrate_to(Some(1)).await.unwrap();
     let (layer, stored) = (Digest::of(b"layer"), manifest(b"manifest"));
@@ -348,15 +352,15 @@ pub async fn rows_of_the_first_schema_survive(config: &config::Database) {
     assert_eq!(found, [TaggedManifest { manifest: stored, general: true, checked_at: 0 }]);
 }
 
-/// It says what it found, what it knows, and what to do.
-pub async fn a_schema_newer_than_the_program_is_refused(config: &config::Database) {
+/// The error names both versions and what to do.
+pub async fn a_schema_newer_than_the_program_is_rejected(config: &config::Database) {
     let db = migrated(config).await;
-    from_the_future(&db).await;
+    record_future_migration(&db).await;
     let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap();
     assert!(matches!(db.expect_current().await, Err(DbError::Newer { .. })));
-    let refused = db.migrate().await.unwrap_err();
+    let error = db.migrate().await.unwrap_err();
     assert_eq!(
-        refused.to_string(),
+        error.to_string(),
         format!(
             "the database's schema has version 9999, this program knows {known} at most: a newer \
              origin has migrated it. Run that one, or restore the backup from before"
@@ -364,10 +368,10 @@ pub async fn a_schema_newer_than_the_program_is_refused(config: &config::Databas
     );
 }
 
-/// Neither the program that was refused nor another one waits for it.
-pub async fn a_refused_schema_is_not_left_locked(config: &config::Database) {
+/// Neither the rejected program nor another one has to wait for a lock.
+pub async fn a_rejected_schema_is_not_left_locked(config: &config::Database) {
     let db = migrated(config).await;
-    from_the_future(&db).await;
+    record_future_migration(&db).await;
     db.migrate().await.unwrap_err();
     let undo = "DELETE FROM _sqlx_migrations WHERE version = 9999";
     sqlx::query(undo).execute(&db.pool).await.unwrap();
@@ -375,8 +379,8 @@ pub async fn a_refused_schema_is_not_left_locked(config: &config::Database) {
     db.migrate().await.unwrap();
 }
 
-/// Ten origins of one Cell on an empty database.
-pub async fn origins_that_start_at_once_migrate_once(config: &config::Database) {
+/// Ten origins of one Cell start on an empty database.
+pub async fn origins_that_start_concurrently_migrate_once(config: &config::Database) {
     let origins = (0..10).map(|_| {
         let config = config.clone();
         tokio::spawn(async move { migrated(&config).await })
@@ -389,7 +393,7 @@ pub async fn origins_that_start_at_once_migrate_once(config: &config::Database) 
     assert_eq!(applied.0, MIGRATIONS.iter().count() as i64);
 }
 
-async fn from_the_future(db: &Db) {
+async fn record_future_migration(db: &Db) {
     let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, \
                execution_time) VALUES (9999, 'from the future', TRUE, $1, 0)";
     sqlx::query(sql).bind(vec![0_u8]).execute(&db.pool).await.unwrap();
