@@ -55,9 +55,9 @@ wasm:
     sh .ci/wasm
     @ls -l "{{ wasm }}"
 
-# Check the rules of both hostnames and move them to where Envoy takes them up: just ecds /etc/envoy
+# Check the rules of both hostnames and move them to where Envoy watches for them: just ecds /etc/envoy
 ecds folder:
-    cargo run --locked --package e2e --no-default-features --bin ecds -- "{{ folder }}" envoy/filter-web.yaml envoy/filter-registry.yaml
+    cargo run --locked --package router --features cli --bin ruleset -- install "{{ folder }}"
 
 # Say which Envoy is used, after bringing it where there is none
 envoy:

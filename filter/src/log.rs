@@ -103,7 +103,7 @@ pub(crate) fn availability(host: &impl Host, availability: Availability) {
 
 /// A client's bytes as text, cut; what is no UTF-8 is shown as U+FFFD, a credential not at all.
 fn text(bytes: &[u8]) -> String {
-    if oci::secret::looks_like(bytes) {
+    if gitlab::redact::looks_like_credential(bytes) {
         return "(hidden)".to_owned();
     }
     let cut = bytes.get(..MAX_TEXT).unwrap_or(bytes);

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use gitlab::redact::redacted;
 use http::header::{
     ALLOW, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -9,7 +10,6 @@ use http::{HeaderMap, StatusCode};
 use oci::endpoint::EndpointError;
 use oci::error::envelope;
 use oci::page::PageError;
-use oci::secret::shown;
 use oci::{Challenge, ErrorCode};
 use tracing::{error, info};
 
@@ -130,7 +130,7 @@ impl Error {
 
     /// Names out of the request stand in it, and clients put credentials into paths and queries.
     fn logged(&self) -> String {
-        shown(&self.to_string()).to_owned()
+        redacted(&self.to_string()).to_owned()
     }
 
     fn answer(&self) -> Answer {

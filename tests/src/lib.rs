@@ -6,7 +6,6 @@
 //! - [`cell`]: one origin inside the test's own process.
 //! - [`lasting`]: an origin in a real process, on a folder that outlives it.
 //! - [`production`]: the edge as `envoy/envoy.yaml` sets it up, with TLS on all sides.
-//! - [`ecds`]: filter configurations as Envoy loads them.
 //! - [`distribution`]: a real CNCF registry, an upstream's or a cell's.
 //! - [`postgres`], [`seaweed`], [`azurite`]: a real database, a real S3, Microsoft's own emulator of
 //!   Azure, all [`shared`] by the tests of a process; [`gcs`]: a fake, for lack of one.
@@ -24,7 +23,6 @@ pub mod cell;
 pub mod client;
 pub mod clients;
 pub mod distribution;
-pub mod ecds;
 pub mod fault;
 pub mod gcs;
 #[cfg(feature = "wasm-host")]

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 
 use crate::client::Answer;
 use crate::process::{Process, free_port};
-use crate::{ecds, program, wait};
+use crate::{program, wait};
 
 mod cell;
 mod certificates;
@@ -164,7 +164,7 @@ impl Edge {
     /// # Errors
     /// It cannot be written.
     pub fn move_into_place(&self, name: &str, text: &str) -> Result<()> {
-        ecds::move_into_place(&self.folder.join(name), text)
+        Ok(router::install::move_into_place(&self.folder.join(name), text)?)
     }
 
     /// A file of the folder Envoy watches.

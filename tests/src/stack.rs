@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use crate::distribution::{self, TokenAuth};
 use crate::process::{Process, free_port, is_free};
+use crate::program;
 use crate::wait::until;
-use crate::{ecds, program};
 
 mod config;
 mod edge;
@@ -226,7 +226,7 @@ impl Stack {
     pub async fn change_clusters(&self, change: impl FnOnce(&str) -> String) -> Result<()> {
         let file = self.folder.join("clusters.yaml");
         let before = self.stat("cluster_manager.cds.update_success").await?;
-        ecds::move_into_place(&file, &change(&fs::read_to_string(&file)?))?;
+        router::install::move_into_place(&file, &change(&fs::read_to_string(&file)?))?;
         let updated = async || {
             let now = self.stat("cluster_manager.cds.update_success").await.ok()?;
             (now > before).then_some(())

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use e2e::client::{Login, Puller};
 use e2e::distribution::Distribution;
-use e2e::ecds;
 use e2e::image::{Image, noise};
 use e2e::skopeo;
 use e2e::stack::{Ports, Settings, Stack};
@@ -244,7 +243,7 @@ async fn a_new_filter_configuration_replaces_the_old_one_and_a_broken_one_does_n
     let edge = Edge::start().await;
     let file = edge.folder.path().join("state/filter.yaml");
     let shipped = fs::read_to_string(&file).unwrap();
-    let replace = |text: &str| ecds::move_into_place(&file, text).unwrap();
+    let replace = |text: &str| router::install::move_into_place(&file, text).unwrap();
     let rule = async || {
         let answer = edge.puller("acme", "app", None).manifest("latest").await.unwrap();
         assert_eq!(answer.header("x-cell"), "cell-1");

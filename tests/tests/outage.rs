@@ -15,7 +15,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use e2e::client::{Answer, Puller};
-use e2e::ecds;
 use e2e::stack::{Ports, Settings, Stack};
 use e2e::wait::{until, until_settled};
 use serde_json::{Value, json};
@@ -129,7 +128,8 @@ impl Edge {
     /// Changes a file of Envoy's by moving another into its place.
     fn change(&self, name: &str, change: impl FnOnce(&str) -> String) {
         let file = self.file(name);
-        ecds::move_into_place(&file, &change(&fs::read_to_string(&file).unwrap())).unwrap();
+        router::install::move_into_place(&file, &change(&fs::read_to_string(&file).unwrap()))
+            .unwrap();
     }
 
     fn file(&self, name: &str) -> std::path::PathBuf {

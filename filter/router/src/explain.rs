@@ -112,7 +112,7 @@ impl Explanation {
 }
 
 fn hide(text: &mut String, secret: bool) {
-    if secret || oci::secret::looks_like(text.as_bytes()) {
+    if secret || gitlab::redact::looks_like_credential(text.as_bytes()) {
         *text = format!("(hidden, {} characters)", text.chars().count());
     }
 }

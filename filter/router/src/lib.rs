@@ -5,7 +5,7 @@
 //!
 //! 1. `refusal`: what edge and Cell could read differently is answered with 400.
 //! 2. `ruleset`: rules are tried in order. A rule's matchers must all hold (`matcher`), its
-//!    transforms decode tokens and scopes (`transform`, `token`, `jwt`, `scope`) into variables
+//!    transforms decode tokens and scopes (`transform`, `scope`, the crate `gitlab`) into variables
 //!    (`variables`), and what it wants to exist must exist.
 //! 3. `classify`: the rule's questions to the Topology Service are answered by the `cache` or
 //!    become calls; the request waits as a [`Pending`] and [`Router::resume`] goes on.
@@ -20,7 +20,6 @@
 //! and none in the filter; the `ruleset` command makes them of use.
 #![forbid(unsafe_code)]
 
-mod base36;
 mod cache;
 #[cfg(feature = "cases")]
 pub mod cases;
@@ -30,7 +29,8 @@ mod decision;
 #[cfg(feature = "cases")]
 pub mod explain;
 mod generations;
-mod jwt;
+#[cfg(feature = "install")]
+pub mod install;
 #[cfg(feature = "cases")]
 pub mod lint;
 mod matcher;
@@ -44,7 +44,6 @@ pub mod schema;
 mod scope;
 mod shared;
 mod tally;
-pub mod token;
 mod transform;
 mod variables;
 
@@ -59,4 +58,3 @@ pub use router::{Pending, Router};
 pub use ruleset::Ruleset;
 pub use shared::Shared;
 pub use tally::{Availability, Lookup, Tally};
-pub use token::{RoutableToken, Routing};

@@ -3,13 +3,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gitlab::{Routing, TokenError, job_token, jwt, token};
 use serde_json::{Map, Value};
 
 use crate::pattern::Pattern;
 use crate::request::Request;
-use crate::token::{self, Routing, TokenError};
+use crate::scope;
 use crate::variables::{Template, Variables};
-use crate::{jwt, scope};
 
 /// One step; `output` names the variable it sets.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Transform {
                 (output, routing_value(&Routing::from_payload(&one(payload)?, &one(length)?)?))
             }
             Self::RoutableJson { payload, output } => {
-                let routing = jwt::routing(&one(payload)?).ok_or(Unread::Routing)?;
+                let routing = job_token::routing(&one(payload)?).ok_or(Unread::Routing)?;
                 (output, routing_value(&routing))
             }
             Self::JwtClaims { token, output } => {

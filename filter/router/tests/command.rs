@@ -321,6 +321,67 @@ fn wrong_usage_is_told_apart_and_shows_no_secret() {
     assert!(err.contains("write https://HOST/PATH") && !err.contains("s3cr3t"), "{err}");
 }
 
+/// A template of a filter configuration whose rules are `rules.json`.
+fn template() -> String {
+    let configuration =
+        r#"{"topologyService": {"cluster": "t", "authority": "t"}, "ruleset": ${rules.json}}"#;
+    format!(
+        "resources:\n- typed_config:\n    config:\n      configuration:\n        value: |\n          {configuration}\n"
+    )
+}
+
+#[test]
+fn install_renders_checks_and_moves_the_shipped_templates_by_default() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = TempDir::new().unwrap();
+    let target = target.path().to_str().unwrap();
+    let (status, out, err) = ruleset(&workspace, &["install", target]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    assert_eq!(out, format!("{target}/filter-web.yaml\n{target}/filter-registry.yaml\n"));
+    let mut files: Vec<_> =
+        fs::read_dir(target).unwrap().map(|file| file.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["filter-registry.yaml", "filter-web.yaml"]);
+    let text = fs::read_to_string(format!("{target}/filter-web.yaml")).unwrap();
+    assert!(text.contains("\"first_cell\"") && !text.contains("${rulesets"), "{text}");
+}
+
+#[test]
+fn install_moves_nothing_if_one_file_is_refused_and_names_its_rule_and_field() {
+    let folder = folder_of(&[("rules.json", json!({"rules": [first_cell()]}))]);
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    fs::create_dir(folder.path().join("envoy")).unwrap();
+    write("good.yaml", &template());
+    write("bad.yaml", &template().replace("rules.json", "bad.json"));
+    write("bad.json", r#"{"rules": [{"id": "a", "action": "redirect"}]}"#);
+    write("envoy/good.yaml", "old");
+    let install = |templates: &[&str]| {
+        let (status, out, err) =
+            ruleset(folder.path(), &[&["install", "envoy"], templates].concat());
+        assert_eq!((status, out.as_str()), (1, ""));
+        err
+    };
+    let err = install(&["good.yaml", "bad.yaml"]);
+    assert!(err.starts_with("bad.yaml: the filter rejects the configuration: "), "{err}");
+    assert!(err.contains("rule `a`, action: unknown variant `redirect`"), "{err}");
+    let err = install(&["good.yaml", "missing.yaml"]);
+    assert!(err.starts_with("missing.yaml: No such file"), "{err}");
+    write("bad.yaml", &template().replace("rules.json", "none.json"));
+    let err = install(&["good.yaml", "bad.yaml"]);
+    assert!(err.starts_with("bad.yaml: none.json: No such file"), "{err}");
+    let err = install(&["good.yaml", "./good.yaml"]);
+    assert_eq!(err, "two templates have the same file name\n");
+    assert_eq!(fs::read_to_string(folder.path().join("envoy/good.yaml")).unwrap(), "old");
+    assert_eq!(fs::read_dir(folder.path().join("envoy")).unwrap().count(), 1);
+}
+
+#[test]
+fn install_requires_an_existing_folder() {
+    let folder = folder_of(&[]);
+    let (status, _, err) = ruleset(folder.path(), &["install", "missing"]);
+    assert_eq!((status, err.as_str()), (1, "missing: not a folder\n"));
+}
+
 #[test]
 fn the_schemas_are_printed() {
     for arguments in [&["schema"][..], &["schema", "--cases"]] {

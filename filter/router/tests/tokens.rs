@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 const RULESETS: [&str; 2] = ["dependency_proxy.json", "session_token.json"];
 
 fn vectors(kind: &str) -> Vec<Value> {
-    let all: Value = serde_json::from_str(include_str!("fixtures/routable-tokens.json")).unwrap();
+    let all: Value = serde_json::from_str(include_str!(
+        "../../../origin/gitlab/tests/fixtures/routable-tokens.json"
+    ))
+    .unwrap();
     all.get(kind).unwrap().as_array().unwrap().clone()
 }
 

@@ -16,7 +16,6 @@ pub mod query;
 pub mod range;
 pub mod reference;
 pub mod scope;
-pub mod secret;
 
 pub use accept::Accept;
 pub use challenge::Challenge;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oci::secret::shown;
+use gitlab::redact::redacted;
 use oci::{Digest, Page, RepositoryName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,7 @@ impl Catalog {
             Err(error) if tolerates(&self.rules, &error) => {
                 let known = self.recall(request, &question).await?;
                 let answer = known.ok_or_else(|| upstream(error.clone()))?;
-                warn!(image = shown(image.as_str()), %error, "serving a list of before");
+                warn!(image = redacted(image.as_str()), %error, "serving a list of before");
                 Ok((read(&answer)?, CacheStatus::Stale))
             }
             Err(error) => Err(upstream(error)),
@@ -127,7 +127,7 @@ impl Catalog {
         let work = || fetch(image.clone(), question.clone());
         let answer = self.asked.ask((name.clone(), question.clone()), work).await.0?;
         if let Err(error) = self.db.remember_listing(group, &name, &key, &answer).await {
-            warn!(image = shown(name.as_str()), %error, "a list is served that could not be kept");
+            warn!(image = redacted(name.as_str()), %error, "a list is served that could not be kept");
         }
         Ok(answer)
     }

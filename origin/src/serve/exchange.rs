@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
+use gitlab::redact::redacted;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Request, Version};
 use http_body::Body as _;
-use oci::secret::shown;
 use tracing::{Span, info, info_span};
 
 use super::id::RequestId;
@@ -72,7 +72,7 @@ impl Exchange {
     ) -> Arc<Self> {
         line.begin_request(request.version() == Version::HTTP_2);
         // The query is left out, as clients put secrets there.
-        let (id, method, path) = (id.as_str(), request.method(), shown(request.uri().path()));
+        let (id, method, path) = (id.as_str(), request.method(), redacted(request.uri().path()));
         Arc::new(Self {
             started: Instant::now(),
             span: info_span!("request", id, %method, path),

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use e2e::program;
 use e2e::stack::{Casualty, Group, Ports, RegistryDesign, Settings, Stack};
-use e2e::{ecds, program};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -117,7 +117,7 @@ fn publish(stack: &Stack, file: &Path) -> Result<()> {
         "registry": stack.registry_edge(),
         "groups": stack.groups,
     }))?;
-    ecds::move_into_place(file, &(text + "\n"))
+    Ok(router::install::move_into_place(file, &(text + "\n"))?)
 }
 
 fn without_password(url: &str) -> String {

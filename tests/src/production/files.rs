@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::certificates::Authority;
 use super::{Cell, Changes, MIRROR, REGISTRY, WEB};
-use crate::{ecds, program};
+use crate::program;
 
 /// The names that servers behind the edge have.
 pub(super) const INSIDE: [&str; 6] = [
@@ -47,7 +47,7 @@ pub(super) fn write(
         fs::write(home.join("etc").join(&name), here(&shipped(&name)?, home))?;
     }
     for name in ["filter-web.yaml", "filter-registry.yaml"] {
-        let text = ecds::render(&shipped(name)?, &program::workspace())?;
+        let text = router::install::render(&shipped(name)?, &program::workspace())?;
         fs::write(home.join("etc").join(name), here(&text, home))?;
     }
     fs::write(home.join("etc/clusters.yaml"), here(&clusters(cells)?, home))?;

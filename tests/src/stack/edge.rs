@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use router::install::{move_into_place, substitute};
 use serde_json::json;
 
 use super::{Ports, Settings};
-use crate::ecds::{move_into_place, substitute};
 use crate::{program, rulesets};
 
 /// One host of the edge.
@@ -54,7 +54,7 @@ pub(super) fn write(settings: &Settings, folder: &Path) -> Result<()> {
     }
     move_into_place(&folder.join("clusters.yaml"), &fill_in("clusters.yaml", &common)?)?;
     let all = [vec![("${LISTENERS}", listeners.trim_end().to_owned())], common].concat();
-    move_into_place(&folder.join("envoy.yaml"), &fill_in("envoy.yaml", &all)?)
+    Ok(move_into_place(&folder.join("envoy.yaml"), &fill_in("envoy.yaml", &all)?)?)
 }
 
 fn common(settings: &Settings, folder: &Path) -> Result<Vec<Meaning>> {

@@ -4,10 +4,9 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use gitlab::{RoutableToken, Routing};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
-
-use crate::token::{RoutableToken, Routing};
 
 /// A header's value or a password: a text, `{"prefix", "cell", "organization", "user"}` for a
 /// routable token, or `{"prefix", "claims"}` for an unsigned JWT. `Display` is what is sent.

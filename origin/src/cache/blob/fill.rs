@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
-use oci::secret::shown;
+use gitlab::redact::redacted;
 use tracing::{debug, warn};
 
 use super::Blobs;
@@ -151,7 +151,7 @@ impl Blobs {
 
 fn fail(takeoff: Takeoff, source: &Source, error: &UpstreamError) -> Outcome {
     let (image, digest) = (source.image.name(), &source.digest);
-    warn!(image = shown(image.as_str()), %digest, %error, "a blob could not be fetched");
+    warn!(image = redacted(image.as_str()), %digest, %error, "a blob could not be fetched");
     if matches!(error, UpstreamError::Protocol(_)) {
         source.disbelieve();
     }

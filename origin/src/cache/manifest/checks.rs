@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oci::secret::shown;
+use gitlab::redact::redacted;
 use oci::{Digest, RepositoryName, Tag};
 use tokio::sync::Semaphore;
 use tracing::warn;
@@ -98,7 +98,7 @@ impl Checks {
             match db.point_tag(check).await {
                 Ok(()) => warm.forget_tag(&place),
                 Err(error) => {
-                    let (image, tag) = (shown(image.as_str()), shown(tag.as_str()));
+                    let (image, tag) = (redacted(image.as_str()), redacted(tag.as_str()));
                     warn!(image, tag, %error, "the time of a check could not be kept");
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use oci::secret::shown;
+use gitlab::redact::redacted;
 use oci::{Accept, Digest, Reference, Tag, media_type};
 use tracing::warn;
 
@@ -116,7 +116,7 @@ impl Manifests {
         match self.db.point_tag(check).await {
             Ok(()) => self.warm.forget_tag(&asked.place()),
             Err(error) => {
-                let (image, tag) = (shown(image.as_str()), shown(tag.as_str()));
+                let (image, tag) = (redacted(image.as_str()), redacted(tag.as_str()));
                 warn!(image, tag, %error, "a tag is served that could not be moved");
             }
         }

@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod files;
+mod install;
 mod request;
 mod test;
 
@@ -56,6 +57,17 @@ enum Command {
     },
     /// Show the way of one request through the rules; options as curl's.
     Explain(explain::Options),
+    /// Check the configurations of the filter and move them to where Envoy watches for them.
+    ///
+    /// Nothing is moved unless all of them are valid.
+    Install {
+        /// The folder Envoy watches, as /etc/envoy.
+        folder: PathBuf,
+        /// Templates; each `${FILE}` in one is replaced by that file, relative to the current
+        /// folder [default: envoy/filter-web.yaml envoy/filter-registry.yaml].
+        #[arg(value_name = "TEMPLATE")]
+        templates: Vec<PathBuf>,
+    },
     /// Print the JSON Schema of a ruleset, for editors.
     Schema {
         /// That of a ruleset's cases instead.
@@ -86,6 +98,7 @@ fn run(command: Command) -> Result<Report> {
         Command::Check { files, deny_warnings } => check::run(&files, deny_warnings),
         Command::Test { files, cases } => test::run(&files, cases.as_deref()),
         Command::Explain(options) => explain::run(&options),
+        Command::Install { folder, templates } => install::run(&folder, &templates),
         Command::Schema { cases } => {
             let text = if cases { router::schema::cases() } else { router::schema::ruleset() };
             Ok(Report { text, well: true })

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use gitlab::redact::redacted;
 use router::Headers;
 
 /// Who is asked where the URL has no host.
@@ -62,7 +63,7 @@ impl RequestOptions {
         if show_secrets {
             return format!("{method} {host}{path}");
         }
-        format!("{method} {}{}", shown(&host), masked(&path))
+        format!("{method} {}{}", redacted(&host), masked(&path))
     }
 }
 
@@ -109,21 +110,16 @@ fn named(header: &str) -> Result<(String, String)> {
     Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
 }
 
-/// A part of the request, if it does not look like a credential.
-fn shown(part: &str) -> &str {
-    if oci::secret::looks_like(part.as_bytes()) { "(hidden)" } else { part }
-}
-
 /// The path, and the query without the values of what looks or is named like a credential.
 fn masked(target: &str) -> String {
-    let Some((path, query)) = target.split_once('?') else { return shown(target).to_owned() };
-    let path = shown(path);
+    let Some((path, query)) = target.split_once('?') else { return redacted(target).to_owned() };
+    let path = redacted(path);
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, _)) if name.contains("token") || name.contains("password") => {
             format!("{name}=(hidden)")
         }
-        Some((name, value)) => format!("{}={}", shown(name), shown(value)),
-        None => shown(pair).to_owned(),
+        Some((name, value)) => format!("{}={}", redacted(name), redacted(value)),
+        None => redacted(pair).to_owned(),
     });
     format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
 }

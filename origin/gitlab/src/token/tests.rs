@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// Vectors checked against GitLab's published examples.
+/// Test vectors, verified against GitLab's published examples.
 fn vectors(kind: &str) -> Vec<Value> {
     let text = include_str!("../../tests/fixtures/routable-tokens.json");
     let all: Value = serde_json::from_str(text).unwrap();
@@ -27,7 +27,7 @@ fn every_published_token_decodes_to_its_routing() {
 }
 
 #[test]
-fn minting_gives_the_published_bytes() {
+fn minting_produces_the_published_tokens() {
     for vector in vectors("positive") {
         let routing = routing_of(&vector["routing_decimal"]);
         let prefix = vector["prefix"].as_str().unwrap();
@@ -45,14 +45,14 @@ fn the_handbook_example_decodes() {
 }
 
 #[test]
-fn what_is_no_token_of_version_01_is_refused() {
+fn a_text_that_is_not_a_version_01_token_is_rejected() {
     for vector in vectors("negative") {
         assert!(decode(vector["token"].as_str().unwrap()).is_err(), "{}", vector["name"]);
     }
 }
 
 #[test]
-fn each_broken_part_has_its_name() {
+fn the_error_names_the_invalid_part() {
     let good = "glpat-YWFhYWFhYWFhYWFhYWFhYWM6MgpvOnJ0CnU6MTYN.01.1417qu08l";
     let resigned = |signed: &str| format!("{signed}{}", checksum(signed));
     for (token, error) in [
@@ -71,7 +71,7 @@ fn each_broken_part_has_its_name() {
 }
 
 #[test]
-fn a_repeated_key_is_refused_and_an_unknown_one_skipped() {
+fn a_repeated_key_is_rejected_and_an_unknown_key_is_skipped() {
     assert_eq!(Routing::parse("c:2\nc:3"), None);
     assert_eq!(Routing::parse("c:2\nz:3").unwrap().cell, Some(2));
     assert_eq!(Routing::parse("c:2\n"), None);
@@ -79,7 +79,7 @@ fn a_repeated_key_is_refused_and_an_unknown_one_skipped() {
 }
 
 #[test]
-fn minting_needs_a_cell_or_an_organization_and_a_plain_prefix() {
+fn minting_requires_a_cell_or_an_organization_and_a_valid_prefix() {
     let user = Routing { user: Some(1), ..Routing::default() };
     assert_eq!(RoutableToken::mint("glpat-", [0; 16], &user), Err(TokenError::Unroutable));
     let cell = Routing { cell: Some(1), ..user };
@@ -87,7 +87,7 @@ fn minting_needs_a_cell_or_an_organization_and_a_plain_prefix() {
 }
 
 #[test]
-fn debug_hides_the_secret() {
+fn debug_does_not_print_the_token() {
     let cell = Routing { cell: Some(1), ..Routing::default() };
     let token = RoutableToken::mint("glpat-", [b'a'; 16], &cell).unwrap();
     assert!(!format!("{token:?}").contains("glpat"));
@@ -102,20 +102,20 @@ fn routings() -> impl Strategy<Value = Routing> {
 
 proptest! {
     #[test]
-    fn what_is_minted_decodes(random: [u8; 16], routing in routings(), prefix in "[a-z]{0,10}-") {
+    fn a_minted_token_decodes_to_its_routing(random: [u8; 16], routing in routings(), prefix in "[a-z]{0,10}-") {
         let token = RoutableToken::mint(&prefix, random, &routing).unwrap();
         prop_assert_eq!(decode(token.as_str()), Ok(routing));
     }
 
     #[test]
-    fn any_text_is_read_without_a_panic(text in "\\PC{0,80}", tail in "[a-z0-9.]{0,12}") {
+    fn no_text_causes_a_panic(text in "\\PC{0,80}", tail in "[a-z0-9.]{0,12}") {
         let _ = decode(&text);
         let _ = decode(&format!("{text}.01.{tail}"));
         let _ = Routing::from_payload(&text, &tail);
     }
 
     #[test]
-    fn any_payload_is_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..230)) {
+    fn no_payload_causes_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..230)) {
         let payload = URL_SAFE_NO_PAD.encode(bytes);
         let length = base36::encode(payload.len() as u64);
         let signed = format!("{payload}.01.{length:0>2}");

@@ -1,9 +1,9 @@
-//! Whether a text holds a credential, so that no log shows it.
+//! Recognises credentials in text, so that logs can omit them.
 //!
 //! Sources: GitLab's token prefixes (docs.gitlab.com/security/tokens, "Token prefixes"), the shape
 //! of its routable tokens, GitHub's and Docker Hub's prefixes, and the JWT's `{"` in base64.
 
-/// What stands before or names a credential, in any letter case.
+/// Prefixes and names of credentials, matched in any letter case.
 const MARKS: [&[u8]; 20] = [
     b"glpat-",
     b"glcbt-",
@@ -27,17 +27,17 @@ const MARKS: [&[u8]; 20] = [
     b"github_pat_",
 ];
 
-/// The least of a routable token's payload, which may stand behind any prefix.
+/// The shortest payload of a routable token, which any prefix may precede.
 const PAYLOAD: usize = 27;
-/// Version, length and checksum behind it, as `.01.0w1234567`.
+/// The length of the version, length and checksum that follow it, as `.01.0w1234567`.
 const TRAILER: usize = 13;
 
-/// Whether a path, a host or the like holds what looks like a credential. The access log of Envoy
-/// has the same list.
+/// Returns whether a path, a host name or a similar text contains what looks like a credential.
+/// Envoy's access log filters by the same list.
 #[must_use]
-pub fn looks_like(text: &[u8]) -> bool {
+pub fn looks_like_credential(text: &[u8]) -> bool {
     text.iter().enumerate().any(|(at, byte)| {
-        // Every request's path comes by here: few bytes begin anything.
+        // Every request's path is scanned: only a few bytes can start a mark.
         let rest = || text.get(at..).unwrap_or_default();
         match byte.to_ascii_lowercase() {
             b'g' | b't' | b'_' | b'd' => MARKS.iter().any(|mark| begins(rest(), mark)),
@@ -50,11 +50,10 @@ pub fn looks_like(text: &[u8]) -> bool {
     })
 }
 
-/// A path, a name or an error's text as a log may show it: not at all, where it holds what looks like
-/// a credential.
+/// Returns `text` for a log, or `(hidden)` if it contains what looks like a credential.
 #[must_use]
-pub fn shown(text: &str) -> &str {
-    if looks_like(text.as_bytes()) { "(hidden)" } else { text }
+pub fn redacted(text: &str) -> &str {
+    if looks_like_credential(text.as_bytes()) { "(hidden)" } else { text }
 }
 
 fn begins(text: &[u8], mark: &[u8]) -> bool {
@@ -73,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_like_a_credential_is_known_wherever_it_stands() {
+    fn a_credential_is_recognised_anywhere_in_the_text() {
         for text in [
             "/v2/glpat-abc/x",
             "/GLCBT-64_x",
@@ -89,28 +88,31 @@ mod tests {
             "/eyJhbGciOiJub25lIn0.e30.",
             "/ours-YWFhYWFhYWFhYWFhYWFhYWM6MgpvOnJ0CnU6MTYN.01.1417qu08l",
         ] {
-            assert!(looks_like(text.as_bytes()), "{text}");
+            assert!(looks_like_credential(text.as_bytes()), "{text}");
         }
     }
 
     #[test]
-    fn a_text_that_holds_a_credential_is_not_shown() {
-        assert_eq!(shown("/v2/acme/x"), "/v2/acme/x");
-        assert_eq!(shown("/v2/glpat-abc/x"), "(hidden)");
+    fn a_text_with_a_credential_is_redacted() {
+        assert_eq!(redacted("/v2/acme/x"), "/v2/acme/x");
+        assert_eq!(redacted("/v2/glpat-abc/x"), "(hidden)");
     }
 
     #[test]
-    fn every_mark_is_looked_for() {
+    fn every_mark_is_recognised_in_any_letter_case() {
         for mark in MARKS {
             let upper = mark.to_ascii_uppercase();
             for mark in [mark, upper.as_slice()] {
-                assert!(looks_like(mark) && looks_like(&[b"/x/", mark, b"y"].concat()));
+                assert!(
+                    looks_like_credential(mark)
+                        && looks_like_credential(&[b"/x/", mark, b"y"].concat())
+                );
             }
         }
     }
 
     #[test]
-    fn a_name_is_no_credential() {
+    fn ordinary_paths_and_hosts_are_not_credentials() {
         for text in [
             "",
             "/v2/acme/dependency_proxy/containers/alpine/manifests/latest",
@@ -119,21 +121,21 @@ mod tests {
             "/api/v4/personal_access_tokens",
             "gitlab.example:8443",
         ] {
-            assert!(!looks_like(text.as_bytes()), "{text}");
+            assert!(!looks_like_credential(text.as_bytes()), "{text}");
         }
     }
 
     #[test]
-    fn a_routable_token_is_known_by_its_shape_alone() {
+    fn a_routable_token_is_recognised_by_its_shape() {
         let payload = "a".repeat(PAYLOAD);
-        assert!(looks_like(format!("{payload}.01.0w1234567").as_bytes()));
+        assert!(looks_like_credential(format!("{payload}.01.0w1234567").as_bytes()));
         for text in [
             format!("{payload}.02.0w1234567"),
             format!("{payload}.01.0W1234567"),
             format!("{payload}.01.0w123456"),
             format!("{}.01.0w1234567", "a".repeat(PAYLOAD - 1)),
         ] {
-            assert!(!looks_like(text.as_bytes()), "{text}");
+            assert!(!looks_like_credential(text.as_bytes()), "{text}");
         }
     }
 }

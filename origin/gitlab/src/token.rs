@@ -1,7 +1,8 @@
-//! Routable tokens of version 01, `<prefix><payload>.01.<length><checksum>`: the payload is unpadded
-//! base64url of 16 random bytes, routing lines such as `c:2`, and the lines' length in one byte.
+//! Routable tokens of version 01, `<prefix><payload>.01.<length><checksum>`. The payload is unpadded
+//! base64url of 16 random bytes, routing lines such as `c:2`, and the length of those lines in one
+//! byte.
 //!
-//! Routing is a hint for the edge and proves nothing: the Cell looks the whole token up.
+//! Routing is a hint for the edge and proves nothing: the Cell looks up the whole token.
 //! Source: the GitLab handbook's "Routable tokens" and `Authn::TokenField::Generator::RoutableToken`.
 
 use std::fmt;
@@ -12,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::base36;
 
-/// A decoder of another version would read a wrong Cell out of the same bytes, so it is pinned.
+/// The one supported version. Another version may encode a different Cell in the same bytes.
 const VERSION: &str = "01";
 const PAYLOAD_LENGTH: RangeInclusive<usize> = 27..=320;
 const PREFIX_LENGTH: RangeInclusive<usize> = 0..=20;
@@ -20,7 +21,8 @@ const RANDOM_LENGTH: usize = 16;
 const LENGTH_DIGITS: usize = 2;
 const CHECKSUM_DIGITS: usize = 7;
 
-/// What a routable token tells the edge; every field is a decimal id, absent when blank.
+/// The routing fields of a token. Ids are numbers here and base36 in the token; a missing field is
+/// `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Routing {
     /// `c`: the Cell that issued the token.
@@ -38,8 +40,8 @@ pub struct Routing {
 }
 
 impl Routing {
-    /// Reads the last `length` (two base36 digits) characters of `payload`; what precedes them is a
-    /// prefix. The form GitLab's rulesets capture: its checksum is not seen here.
+    /// Reads the last `length` (two base36 digits) characters of `payload`; the characters before
+    /// them are the prefix. GitLab's rulesets capture this form, which has no checksum.
     ///
     /// # Errors
     /// [`TokenError`] when the length is out of bounds or the payload is malformed.
@@ -56,8 +58,9 @@ impl Routing {
         routing_lines(&bytes).and_then(Self::parse).ok_or(TokenError::Payload)
     }
 
-    /// The fields by key, sorted as the format demands.
-    pub(crate) fn fields(&self) -> [(&'static str, Option<u64>); 6] {
+    /// Returns the fields by key, in the order of the format.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, Option<u64>); 6] {
         [
             ("c", self.cell),
             ("g", self.group),
@@ -68,7 +71,7 @@ impl Routing {
         ]
     }
 
-    /// Keys of a later generator are skipped: they cannot change what the known ones say.
+    /// Skips unknown keys, which newer generators may add, and rejects repeated ones.
     fn parse(text: &str) -> Option<Self> {
         let mut routing = Self::default();
         for line in text.split('\n') {
@@ -105,39 +108,39 @@ impl fmt::Display for Routing {
     }
 }
 
-/// Why a text is no routable token of version 01.
+/// Why a text is not a routable token of version 01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Parts are missing, or a character is outside of `0-9A-Za-z_-`.
+    /// A part is missing, or a character is outside `0-9A-Za-z_-`.
     #[error("not of the form <prefix><payload>.<version>.<length><checksum>")]
     Shape,
-    /// Another version than 01.
+    /// The version is not 01.
     #[error("not version 01")]
     Version,
-    /// The length field is no base36, out of 27..=320, or longer than the token.
-    #[error("the payload's length is out of bounds")]
+    /// The length field is not base36, not within 27..=320, or longer than the token.
+    #[error("the payload length is out of bounds")]
     Length,
-    /// The CRC32 does not match what precedes it.
+    /// The CRC32 does not match the text before it.
     #[error("the checksum does not match")]
     Checksum,
-    /// The payload is no base64url, or its routing lines are malformed.
+    /// The payload is not base64url, or its routing lines are malformed.
     #[error("the payload is malformed")]
     Payload,
-    /// Minting only: neither Cell nor organization was given.
-    #[error("routing names neither a Cell nor an organization")]
+    /// Minting only: the routing has neither a Cell nor an organization.
+    #[error("the routing has neither a Cell nor an organization")]
     Unroutable,
 }
 
-/// A minted token. A secret: `Debug` does not show it.
+/// A minted token. It is a secret, so `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RoutableToken(String);
 
 impl RoutableToken {
-    /// Builds the token a Cell hands out; `random` must come from a cryptographic source.
+    /// Mints a token. `random` must come from a cryptographically secure source.
     ///
     /// # Errors
-    /// [`TokenError::Shape`] for a prefix beyond 20 characters of `0-9A-Za-z_-`,
-    /// [`TokenError::Unroutable`] when `routing` has neither Cell nor organization.
+    /// [`TokenError::Shape`] if the prefix has over 20 characters or one outside `0-9A-Za-z_-`,
+    /// [`TokenError::Unroutable`] if `routing` has neither a Cell nor an organization.
     pub fn mint(
         prefix: &str,
         random: [u8; RANDOM_LENGTH],
@@ -159,7 +162,7 @@ impl RoutableToken {
         Ok(Self(signed + &checksum))
     }
 
-    /// The token's text, to hand to its owner.
+    /// Returns the text of the token, for its owner only.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -172,11 +175,11 @@ impl fmt::Debug for RoutableToken {
     }
 }
 
-/// Reads a token's routing after its version, bounds and checksum hold; work is bounded by the
-/// longest token, whatever the length of `token`.
+/// Reads the routing of a token after verifying its version, bounds and checksum. The longest
+/// possible token bounds the work, whatever the length of `token`.
 ///
 /// # Errors
-/// [`TokenError`]: the first part that does not hold.
+/// [`TokenError`] names the first part that is invalid.
 pub fn decode(token: &str) -> Result<Routing, TokenError> {
     let (signed, crc) = split_tail(token, CHECKSUM_DIGITS).ok_or(TokenError::Shape)?;
     let (head, length) = split_tail(signed, LENGTH_DIGITS).ok_or(TokenError::Shape)?;
@@ -194,7 +197,7 @@ pub fn decode(token: &str) -> Result<Routing, TokenError> {
     Routing::from_payload(body, length)
 }
 
-/// CRC32 (IEEE) over everything before it, the prefix too.
+/// Returns the CRC32 (IEEE) of everything before the checksum, including the prefix.
 fn checksum(signed: &str) -> String {
     let crc = base36::encode(u64::from(crc32fast::hash(signed.as_bytes())));
     format!("{crc:0>CHECKSUM_DIGITS$}")
