@@ -1,4 +1,4 @@
-//! Bytes on their way to a client, and reading files without holding the runtime up.
+//! Response bodies made of bytes and file ranges, and file reads that do not block the runtime.
 
 use std::fs::File;
 use std::io;
@@ -11,43 +11,43 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, Stream, StreamExt as _, TryStreamExt as _, try_unfold};
 
-/// A part of a body: in memory, or still in a file, from where a connection may send it without
-/// copying it through here.
+/// A part of a body: bytes in memory, or a range of a file, which a connection may send without
+/// copying it through user space.
 #[derive(Debug, Clone)]
 pub enum Piece {
-    /// These bytes.
+    /// Bytes in memory.
     Bytes(Bytes),
-    /// These positions of a file, which is at least that long.
+    /// A range of positions in a file, all of which exist.
     File(Arc<File>, Range<u64>),
 }
 
-/// The parts of a body in order; an error cuts the client off.
+/// The parts of a body, in order. An error aborts the response.
 pub type Pieces = BoxStream<'static, io::Result<Piece>>;
 
-/// The parts of a response's body, in its extensions: a connection that can send files takes them
-/// in place of the body, which gives the same bytes to all others.
+/// The parts of a response's body, kept in the response's extensions. A connection that can send
+/// files takes them and ignores the body; for every other connection, the body yields the same bytes.
 #[derive(Clone)]
 pub(crate) struct Detached(Arc<Mutex<Option<Pieces>>>);
 
 impl Detached {
-    /// `None` where they are gone: the body is being read.
+    /// Takes the parts; `None` if the body is already being read.
     pub(crate) fn take(&self) -> Option<Pieces> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// A response of these parts, sent from files where the connection can.
+/// Builds a response from these parts, which are sent straight from files if the connection can.
 pub(crate) fn response(pieces: Pieces) -> Response {
     let detached = Detached(Arc::new(Mutex::new(Some(pieces))));
     let pieces = detached.clone();
-    let taken = io::Error::other("the body went another way");
+    let taken = io::Error::other("the parts of the body were already taken");
     let bytes = futures_util::stream::once(async move { pieces.take().ok_or(taken) });
     let mut response = Response::new(Body::from_stream(bytes.map_ok(bytes_of).try_flatten()));
     response.extensions_mut().insert(detached);
     response
 }
 
-/// A body's bytes, read chunk by chunk.
+/// Returns a body's bytes, read chunk by chunk.
 pub(crate) fn bytes_of(pieces: Pieces) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     pieces.map_ok(chunks_of).try_flatten()
 }
@@ -70,11 +70,11 @@ fn chunks_of(piece: Piece) -> BoxStream<'static, io::Result<Bytes>> {
     }
 }
 
-/// What one read takes at most: large enough to amortise a thread switch, small enough that a
-/// few hundred streams fit into memory.
+/// The most bytes of one read: large enough to amortise a thread switch, small enough that a few
+/// hundred streams fit into memory.
 const CHUNK: u64 = 256 * 1024;
 
-/// Up to `limit` bytes at `offset`; fewer where the chunk is smaller, an error at the file's end.
+/// Reads up to `limit` bytes at `offset`, at most [`CHUNK`]; the end of the file is an error.
 pub(crate) async fn read_at(file: Arc<File>, offset: u64, limit: u64) -> io::Result<Bytes> {
     let length = usize::try_from(limit.min(CHUNK)).unwrap_or(usize::MAX);
     blocking(move || {
@@ -89,7 +89,7 @@ pub(crate) async fn read_at(file: Arc<File>, offset: u64, limit: u64) -> io::Res
     .await
 }
 
-/// Runs file work on the runtime's blocking threads.
+/// Runs file operations on the runtime's blocking threads.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

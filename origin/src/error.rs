@@ -13,6 +13,7 @@ use oci::page::PageError;
 use oci::{Challenge, ErrorCode};
 use tracing::{error, info};
 
+use crate::cache::{CacheError, Subject};
 use crate::db::DbError;
 use crate::store::StoreError;
 use crate::upstream::{UnknownUpstream, UpstreamError};
@@ -21,16 +22,8 @@ use crate::upstream::{UnknownUpstream, UpstreamError};
 pub(crate) const API_VERSION: HeaderName =
     HeaderName::from_static("docker-distribution-api-version");
 
-/// What a failed upstream request was about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
-    /// A manifest.
-    Manifest,
-    /// A blob.
-    Blob,
-    /// A list of an image's tags or referrers.
-    Image,
-}
+/// What a client is told of a bug.
+const BROKEN: &str = "the dependency proxy failed; the request id says where";
 
 /// Why a request has no better answer.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +91,21 @@ pub enum Error {
     /// Signing failed.
     #[error("the token could not be signed: {0}")]
     Signing(#[from] jsonwebtoken::errors::Error),
+    /// A bug in this program.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<CacheError> for Error {
+    fn from(error: CacheError) -> Self {
+        match error {
+            CacheError::RangeNotSatisfiable(length) => Self::RangeNotSatisfiable(length),
+            CacheError::Upstream(subject, error) => Self::Upstream(subject, error),
+            CacheError::Db(error) => Self::Db(error),
+            CacheError::Store(error) => Self::Store(error),
+            internal @ CacheError::Internal => Self::Internal(internal.to_string()),
+        }
+    }
 }
 
 /// What the client sees of an error.
@@ -139,6 +147,7 @@ impl Error {
             Self::Db(_) | Self::Store(_) | Self::File(_) | Self::Signing(_) => {
                 "the dependency proxy cannot answer now; try again later".to_owned()
             }
+            Self::Internal(_) => BROKEN.to_owned(),
             told => told.to_string(),
         };
         Answer { status, code, message }
@@ -173,6 +182,7 @@ impl Error {
                 (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid)
             }
             Self::Upstream(subject, error) => upstream_status_and_code(*subject, error),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown),
             Self::Db(_) | Self::Store(_) | Self::File(_) | Self::Signing(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable)
             }
@@ -204,8 +214,7 @@ impl Error {
 
 /// The answer where a handler broke down: nobody knows with what.
 pub(crate) fn broken() -> Response {
-    let message = "the dependency proxy failed; the request id says where";
-    let mut response = Response::new(Body::from(envelope(ErrorCode::Unknown, message)));
+    let mut response = Response::new(Body::from(envelope(ErrorCode::Unknown, BROKEN)));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -12,8 +12,8 @@ use oci::{Accept, ByteRange, Page, Reference, query};
 
 use crate::App;
 use crate::cache::CacheStatus;
-use crate::cache::blob::BlobRequest;
-use crate::cache::catalog::CatalogRequest;
+use crate::cache::blob::{BlobRequest, BlobResponse};
+use crate::cache::listing::ListingRequest;
 use crate::cache::manifest::ManifestRequest;
 use crate::db::groups::GroupId;
 use crate::error::Error;
@@ -91,13 +91,16 @@ async fn dispatch(
         Target::Blob(digest) if body => {
             let range = headers.get("range").and_then(|range| range.to_str().ok());
             let request = BlobRequest { group, image, digest };
-            if let Some(elsewhere) = app.blobs.redirect(request).await? {
-                app.metrics.answered("blob", CacheStatus::Hit.label());
-                return Ok(reply::redirect(digest, &elsewhere));
+            match app.blobs.open(request, range.and_then(ByteRange::parse)).await? {
+                BlobResponse::Redirect(url) => {
+                    app.metrics.answered("blob", CacheStatus::Hit.label());
+                    Ok(reply::redirect(digest, &url))
+                }
+                BlobResponse::Body(blob) => {
+                    app.metrics.answered("blob", blob.status.label());
+                    Ok(reply::blob(digest, blob))
+                }
             }
-            let blob = app.blobs.open(request, range.and_then(ByteRange::parse)).await?;
-            app.metrics.answered("blob", blob.status.label());
-            Ok(reply::blob(digest, blob))
         }
         Target::Blob(digest) => {
             let head = app.blobs.head(BlobRequest { group, image, digest }).await?;
@@ -106,13 +109,13 @@ async fn dispatch(
         }
         Target::Tags => {
             let page = Page::parse(uri.query().unwrap_or_default())?;
-            let (list, status) = app.catalog.tags(CatalogRequest { group, image }, &page).await?;
+            let (list, status) = app.listings.tags(ListingRequest { group, image }, &page).await?;
             app.metrics.answered("tags", status.label());
             Ok(reply::tags(Action::repository(uri.path()), &list, status))
         }
         Target::Referrers(subject) => {
-            let request = CatalogRequest { group, image };
-            let (found, status) = app.catalog.referrers(request, subject).await?;
+            let request = ListingRequest { group, image };
+            let (found, status) = app.listings.referrers(request, subject).await?;
             app.metrics.answered("referrers", status.label());
             let query = uri.query().unwrap_or_default();
             let kind = oci::query::values(query, "artifactType").next();

@@ -1,50 +1,51 @@
-//! Moments at which a process kills itself, for the tests that pull the plug.
+//! Fault injection: points at which a test can kill the process or make a task panic.
 //!
-//! With the cargo feature `inject`, `ORIGIN_KILL_AT=blob-stored:2` ends the process by SIGKILL when
-//! it comes to [`Point::BlobStored`] for the second time. Without it, [`at`] is nothing.
+//! With the cargo feature `inject`, `ORIGIN_KILL_AT=blob-stored:2` kills the process by SIGKILL when
+//! it reaches [`Point::BlobStored`] for the second time, and `ORIGIN_KILL_AT=blob-stored:2:panic`
+//! panics there instead. Without the feature, [`at`] does nothing.
 
-/// A step of a fill, a commit or a repair; each is the moment after which it is named.
+/// A point in a fetch, a commit or a repair, named after the step that precedes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
-    /// A fill began: its spool file is there, the upstream was not asked.
-    BlobTakenOff,
-    /// The upstream's headers are there.
-    BlobAnswered,
-    /// A chunk was written to the spool.
+    /// The fetch of a blob has started; nothing was requested from the upstream yet.
+    BlobFetchStarted,
+    /// The upstream's response headers arrived.
+    BlobHeadersReceived,
+    /// A batch was written to the spool.
     BlobSpooled,
-    /// All bytes are there and right.
-    BlobChecked,
-    /// The object is there, its row is not.
+    /// All bytes arrived and match the digest.
+    BlobVerified,
+    /// The object is stored; its row is not written.
     BlobStored,
-    /// The row is written, its links are not.
+    /// The row is written; its links are not.
     BlobRowWritten,
-    /// Row and links are written but not committed.
+    /// The row and its links are written, but not committed.
     BlobLinked,
-    /// Row and links are committed.
+    /// The row and its links are committed.
     BlobCommitted,
-    /// A manifest was fetched and is right.
+    /// A manifest was fetched and verified.
     ManifestFetched,
-    /// Its object is there, its row is not.
+    /// The object is stored; its row is not written.
     ManifestStored,
-    /// Row, link and tag are written but not committed.
+    /// The row and its link are written, but not committed.
     ManifestLinked,
-    /// Row, link and tag are committed.
+    /// The row and its link are committed; its tag is not written.
     ManifestCommitted,
-    /// Times of reads are written but not committed.
+    /// Read times are written, but not committed.
     ReadsWritten,
-    /// An object without a row is about to be removed.
+    /// An object without a row was found and is about to be removed.
     OrphanFound,
-    /// A repair removed an object, its row is still there.
+    /// A repair removed an object, but not its row yet.
     RepairHalfDone,
 }
 
 impl Point {
-    /// All of them.
+    /// All points.
     pub const ALL: [Self; 15] = [
-        Self::BlobTakenOff,
-        Self::BlobAnswered,
+        Self::BlobFetchStarted,
+        Self::BlobHeadersReceived,
         Self::BlobSpooled,
-        Self::BlobChecked,
+        Self::BlobVerified,
         Self::BlobStored,
         Self::BlobRowWritten,
         Self::BlobLinked,
@@ -58,14 +59,14 @@ impl Point {
         Self::RepairHalfDone,
     ];
 
-    /// Its name in `ORIGIN_KILL_AT`.
+    /// Returns the point's name in `ORIGIN_KILL_AT`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::BlobTakenOff => "blob-taken-off",
-            Self::BlobAnswered => "blob-answered",
+            Self::BlobFetchStarted => "blob-fetch-started",
+            Self::BlobHeadersReceived => "blob-headers-received",
             Self::BlobSpooled => "blob-spooled",
-            Self::BlobChecked => "blob-checked",
+            Self::BlobVerified => "blob-verified",
             Self::BlobStored => "blob-stored",
             Self::BlobRowWritten => "blob-row-written",
             Self::BlobLinked => "blob-linked",
@@ -81,17 +82,17 @@ impl Point {
     }
 }
 
-/// Tells an operator that whoever sets this build's environment can kill it.
+/// Warns that this build can be killed by its environment.
 pub fn warn_if_built_in() {
     if cfg!(feature = "inject") {
-        tracing::warn!("built with the feature `inject`, for tests: not for production");
+        tracing::warn!("built with the test feature `inject`: do not use this build in production");
     }
 }
 
 #[cfg(feature = "inject")]
 pub use armed::at;
 
-/// Here a test may pull the plug.
+/// Marks a point. Without the feature `inject` it does nothing.
 #[cfg(not(feature = "inject"))]
 #[inline(always)]
 pub fn at(_: Point) {}
@@ -105,36 +106,63 @@ mod armed {
 
     use super::Point;
 
-    struct Trap {
+    /// A fault that happens when a point is reached for the n-th time.
+    struct Fault {
         point: Point,
         times_left: AtomicU64,
+        action: FaultAction,
     }
 
-    static TRAP: LazyLock<Option<Trap>> = LazyLock::new(|| {
+    enum FaultAction {
+        Kill,
+        Panic,
+    }
+
+    static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
         let text = std::env::var("ORIGIN_KILL_AT").ok()?;
-        let trap = read(&text);
-        if trap.is_none() {
-            eprintln!("ORIGIN_KILL_AT={text} names no point, or no number after it");
+        let fault = parse(&text);
+        if fault.is_none() {
+            eprintln!("ORIGIN_KILL_AT={text} is not of the form POINT[:TIMES[:panic]]");
             std::process::exit(2);
         }
-        trap
+        fault
     });
 
-    fn read(text: &str) -> Option<Trap> {
-        let (name, times) = text.split_once(':').unwrap_or((text, "1"));
+    fn parse(text: &str) -> Option<Fault> {
+        let mut parts = text.split(':');
+        let name = parts.next()?;
         let point = Point::ALL.into_iter().find(|point| point.as_str() == name)?;
-        let times: u64 = times.parse().ok()?;
-        Some(Trap { point, times_left: times.into() })
+        let times: u64 = parts.next().unwrap_or("1").parse().ok()?;
+        let action = match (parts.next(), parts.next()) {
+            (None, _) => FaultAction::Kill,
+            (Some("panic"), None) => FaultAction::Panic,
+            _ => return None,
+        };
+        Some(Fault { point, times_left: times.into(), action })
     }
 
-    /// Here a test may pull the plug.
+    /// Marks a point at which a test may inject a fault.
     pub fn at(point: Point) {
-        let Some(trap) = TRAP.as_ref().filter(|trap| trap.point == point) else { return };
-        if trap.times_left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            let _ = kill_process(getpid(), Signal::KILL);
-            loop {
-                std::thread::park();
-            }
+        let Some(fault) = FAULT.as_ref().filter(|fault| fault.point == point) else { return };
+        if fault.times_left.fetch_sub(1, Ordering::Relaxed) != 1 {
+            return;
         }
+        match fault.action {
+            FaultAction::Kill => kill(),
+            FaultAction::Panic => panic_here(point),
+        }
+    }
+
+    fn kill() {
+        let _ = kill_process(getpid(), Signal::KILL);
+        // The signal may arrive a moment later; nothing must be done until then.
+        loop {
+            std::thread::park();
+        }
+    }
+
+    #[expect(clippy::panic, reason = "the injected fault is a panic")]
+    fn panic_here(point: Point) {
+        panic!("injected at {}", point.as_str());
     }
 }

@@ -27,9 +27,9 @@ use anyhow::{Context as _, Result};
 
 use crate::auth::Authenticator;
 use crate::cache::blob::Blobs;
-use crate::cache::catalog::Catalog;
+use crate::cache::listing::Listings;
 use crate::cache::manifest::Manifests;
-use crate::cache::warm::Warm;
+use crate::cache::memory::MemoryCache;
 use crate::config::Config;
 use crate::db::Db;
 use crate::gate::Gate;
@@ -50,7 +50,7 @@ pub struct App {
     gate: Gate,
     manifests: Manifests,
     blobs: Blobs,
-    catalog: Catalog,
+    listings: Listings,
     upstreams: Upstreams,
     maintenance: Scheduler,
     metrics: Arc<Metrics>,
@@ -73,13 +73,13 @@ impl App {
         let metrics = Metrics { database_uses: db.uses(), ..Metrics::default() };
         let metrics = Arc::new(metrics);
         let upstreams = Upstreams::new(config, Arc::clone(&metrics))?;
-        let warm = Warm::new(&config.cache);
+        let memory = MemoryCache::new(&config.cache);
         let read_times = ReadTimes::new(db.clone());
         let blobs = Blobs::new(
             &config.store,
             db.clone(),
             store.clone(),
-            warm.clone(),
+            memory.clone(),
             read_times.clone(),
             Arc::clone(&metrics),
         )
@@ -94,13 +94,13 @@ impl App {
             manifests: Manifests::new(
                 db.clone(),
                 store,
-                warm,
+                memory,
                 read_times,
                 Arc::clone(&rules),
                 &metrics,
             ),
             blobs,
-            catalog: Catalog::new(db.clone(), rules, &metrics),
+            listings: Listings::new(db.clone(), rules, &metrics),
             upstreams,
             metrics,
             db,

@@ -72,6 +72,13 @@ async fn causes_inside_the_cell_are_not_told() {
     assert!(!body.to_string().contains("secret-path"));
 }
 
+#[tokio::test]
+async fn a_panic_in_a_shared_fetch_is_an_internal_error_and_not_an_outage() {
+    let (status, headers, body) = seen(CacheError::Internal.into()).await;
+    assert_eq!((status, body["errors"][0]["code"].as_str()), (500, Some("UNKNOWN")));
+    assert!(!headers.contains_key(RETRY_AFTER), "a retry would meet the same bug");
+}
+
 #[test]
 fn a_credential_in_a_name_of_the_request_is_not_logged() {
     for error in [Error::GroupUnknown, Error::NameInvalid, Error::UnknownService, Error::Disabled] {

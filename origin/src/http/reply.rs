@@ -19,7 +19,7 @@ use url::Url;
 use crate::body;
 use crate::cache::CacheStatus;
 use crate::cache::blob::{BlobHead, OpenBlob};
-use crate::cache::catalog::TagList;
+use crate::cache::listing::TagList;
 use crate::cache::manifest::OpenManifest;
 use crate::error::API_VERSION;
 

@@ -46,9 +46,6 @@ pub enum UpstreamError {
     /// It sent what no registry sends.
     #[error("the upstream registry sent {0}")]
     Protocol(&'static str),
-    /// Its bytes could not be spooled here.
-    #[error("the blob could not be spooled: {0}")]
-    Spool(String),
 }
 
 /// What a failure says about the thing asked for.
@@ -98,7 +95,6 @@ impl UpstreamError {
             Self::Token { .. } => "token_refused",
             Self::Vetoed(_) => "vetoed",
             Self::Protocol(_) => "protocol",
-            Self::Spool(_) => "spool",
         }
     }
 
@@ -130,13 +126,6 @@ impl From<reqwest::Error> for UpstreamError {
         }
         // A redirect's URL may carry a signature, so it stays out of the text.
         Self::Unreachable(innermost(&error.without_url()))
-    }
-}
-
-/// The only file work of a fetch is its spool.
-impl From<std::io::Error> for UpstreamError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Spool(error.to_string())
     }
 }
 

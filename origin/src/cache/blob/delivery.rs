@@ -1,4 +1,5 @@
-//! One client's way to a blob's bytes: the spool as far as it grew, then a download of its own.
+//! The body of a blob for one client: the spooled part, then, if the fetch left its spool, a
+//! download of the client's own.
 
 use std::io;
 use std::ops::Range;
@@ -11,62 +12,67 @@ use oci::Hasher;
 
 use super::download::{Download, Source};
 use crate::body::{self, Piece, Pieces};
-use crate::cache::flight::{Flight, Grounding, Incoming, Next};
+use crate::cache::inflight::{Detached, Fetch, Incoming, NextRead};
 
-/// Where a client stands.
-enum Leg {
-    Spooled(Arc<Flight>, Source),
-    Alone(Pieces),
+/// Where a client's bytes come from.
+enum Reader {
+    Spool(Arc<Fetch>, Source),
+    Own(Pieces),
 }
 
-/// The bytes of `range`, which may end beyond the blob.
-pub(super) fn deliver(flight: Arc<Flight>, source: Source, range: Range<u64>) -> Pieces {
-    let start = (Leg::Spooled(flight, source), range);
-    try_unfold(start, |(leg, range)| step(leg, range)).boxed()
+/// Returns the bytes of `range`, which may end beyond the blob, as the fetch receives them.
+pub(super) fn from_fetch(fetch: Arc<Fetch>, source: Source, range: Range<u64>) -> Pieces {
+    let start = (Reader::Spool(fetch, source), range);
+    try_unfold(start, |(reader, range)| step(reader, range)).boxed()
 }
 
-async fn step(leg: Leg, range: Range<u64>) -> io::Result<Option<(Piece, (Leg, Range<u64>))>> {
-    let mut pieces = match leg {
-        Leg::Alone(pieces) => pieces,
-        Leg::Spooled(flight, source) => match flight.next(range.clone()).await? {
-            Next::End => return Ok(None),
-            Next::Piece(piece, got) => {
-                return Ok(Some((piece, (Leg::Spooled(flight, source), got.end..range.end))));
+async fn step(
+    reader: Reader,
+    range: Range<u64>,
+) -> io::Result<Option<(Piece, (Reader, Range<u64>))>> {
+    let mut pieces = match reader {
+        Reader::Own(pieces) => pieces,
+        Reader::Spool(fetch, source) => match fetch.next(range.clone()).await? {
+            NextRead::End => return Ok(None),
+            NextRead::Piece(piece, got) => {
+                return Ok(Some((piece, (Reader::Spool(fetch, source), got.end..range.end))));
             }
-            Next::Grounded(grounding) => {
-                let seam = Seam::of(&grounding, range.start);
-                // The last one to leave the flight frees the place at the upstream that it holds.
-                drop((grounding, flight));
-                alone(source, seam, range.clone()).await?
+            NextRead::Detached(detached) => {
+                let seam = Seam::of(&detached, range.start);
+                // The fetch may still hold the upstream's response and with it a connection slot
+                // that the own download needs; the last reader to drop it frees the slot.
+                drop((detached, fetch));
+                own_download(source, seam, range.clone()).await?
             }
         },
     };
-    Ok(pieces.try_next().await?.map(|piece| (piece, (Leg::Alone(pieces), range))))
+    Ok(pieces.try_next().await?.map(|piece| (piece, (Reader::Own(pieces), range))))
 }
 
-/// What a reader takes along from where a spool stopped.
+/// The seam between the spool and a reader's own download. The digest covers the whole blob, so a
+/// reader can verify it only if it carries on the hash exactly where the spool stopped.
 struct Seam {
-    /// The whole blob's length in bytes, where the upstream said.
+    /// The length of the whole blob in bytes, if the upstream announced it.
     length: Option<u64>,
-    /// The hash of all before; `None` for who begins beyond.
+    /// The hash of everything before; `None` for a reader that starts beyond the spooled part.
     hasher: Option<Hasher>,
-    /// What follows, for the first who stands right there.
+    /// The rest of the fetch's response, for the first reader that arrives at the seam.
     rest: Option<Incoming>,
 }
 
 impl Seam {
-    fn of(grounding: &Grounding, position: u64) -> Self {
-        let here = position == grounding.at;
+    fn of(detached: &Detached, position: u64) -> Self {
+        let at_seam = position == detached.spooled;
         Self {
-            length: grounding.length,
-            hasher: here.then(|| grounding.hasher.clone()),
-            rest: here.then(|| grounding.take_rest()).flatten(),
+            length: detached.length,
+            hasher: at_seam.then(|| detached.hasher.clone()),
+            rest: at_seam.then(|| detached.take_rest()).flatten(),
         }
     }
 }
 
-/// The rest of `range`, which begins where the spool stopped or beyond.
-async fn alone(source: Source, seam: Seam, range: Range<u64>) -> io::Result<Pieces> {
+/// Returns the rest of `range`, which starts at the seam or beyond.
+async fn own_download(source: Source, seam: Seam, range: Range<u64>) -> io::Result<Pieces> {
     let incoming = match seam.rest {
         Some(rest) => rest,
         None => {
@@ -74,47 +80,49 @@ async fn alone(source: Source, seam: Seam, range: Range<u64>) -> io::Result<Piec
             download.map_err(io::Error::other)?.into_stream()
         }
     };
-    let check = seam.hasher.map(|hasher| Check { hasher, source });
+    let check = seam.hasher.map(|hasher| DigestCheck { hasher, source });
     Ok(tail(incoming, seam.length, range, check))
 }
 
-/// The bytes of `range`, which may end beyond the blob; the download begins where it does.
-pub(super) fn all_of(download: Download, source: &Source, range: Range<u64>) -> Pieces {
+/// Returns the bytes of `range`, which may end beyond the blob, from a download that starts at
+/// `range.start`.
+pub(super) fn from_download(download: Download, source: &Source, range: Range<u64>) -> Pieces {
     let hasher = || Hasher::new(source.digest.algorithm());
-    let check = (range.start == 0).then(|| Check { hasher: hasher(), source: source.clone() });
+    let check =
+        (range.start == 0).then(|| DigestCheck { hasher: hasher(), source: source.clone() });
     let length = download.length();
     tail(download.into_stream(), length, range, check)
 }
 
-/// What comes in, as far as it is wanted, and checked where that is to the blob's end.
+/// Returns the wanted part of what arrives, verified if it reaches the end of the blob.
 fn tail(
     incoming: Incoming,
     length: Option<u64>,
     range: Range<u64>,
-    check: Option<Check>,
+    check: Option<DigestCheck>,
 ) -> Pieces {
     let end = length.map_or(range.end, |length| length.min(range.end));
-    let to_the_end = length.is_none_or(|length| range.end >= length);
+    let reaches_end = length.is_none_or(|length| range.end >= length);
     let left = end.saturating_sub(range.start);
-    let tail = Tail { incoming, left, check: check.filter(|_| to_the_end), held: None };
+    let tail = Tail { incoming, left, check: check.filter(|_| reaches_end), withheld: None };
     try_unfold(tail, |mut tail| async move {
         Ok(tail.next().await?.map(|bytes| (Piece::Bytes(bytes), tail)))
     })
     .boxed()
 }
 
-/// Bytes that no spool holds.
+/// Bytes that are sent without being spooled.
 struct Tail {
     incoming: Incoming,
-    /// How many are wanted; without a length, more than there are.
+    /// How many bytes are wanted; for a blob of unknown length, more than it has.
     left: u64,
-    /// Set where everything before was hashed and nothing after is left out.
-    check: Option<Check>,
-    /// The blob's last byte, until the digest is checked.
-    held: Option<Bytes>,
+    /// Set if everything before was hashed and everything after is wanted.
+    check: Option<DigestCheck>,
+    /// The last byte of the blob, until the digest is verified.
+    withheld: Option<Bytes>,
 }
 
-struct Check {
+struct DigestCheck {
     hasher: Hasher,
     source: Source,
 }
@@ -124,7 +132,7 @@ impl Tail {
         loop {
             if self.left == 0 {
                 self.verify()?;
-                return Ok(self.held.take());
+                return Ok(self.withheld.take());
             }
             let Some(mut chunk) = self.incoming.try_next().await.map_err(io::Error::other)? else {
                 self.verify()?;
@@ -132,34 +140,34 @@ impl Tail {
             };
             chunk.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
             self.left -= chunk.len() as u64;
-            let shown = self.hash(chunk).await?;
-            if !shown.is_empty() {
-                return Ok(Some(shown));
+            let sendable = self.hash(chunk).await?;
+            if !sendable.is_empty() {
+                return Ok(Some(sendable));
             }
         }
     }
 
-    /// Adds to the hash, off the runtime's threads, and holds the last byte back.
+    /// Hashes a chunk on a blocking thread and withholds the blob's last byte.
     async fn hash(&mut self, mut chunk: Bytes) -> io::Result<Bytes> {
-        let Some(Check { mut hasher, source }) = self.check.take() else { return Ok(chunk) };
+        let Some(DigestCheck { mut hasher, source }) = self.check.take() else { return Ok(chunk) };
         let hashed = chunk.clone();
         let hasher = body::blocking(move || {
             hasher.update(&hashed);
             Ok(hasher)
         });
-        self.check = Some(Check { hasher: hasher.await?, source });
+        self.check = Some(DigestCheck { hasher: hasher.await?, source });
         if self.left == 0 {
-            self.held = Some(chunk.split_off(chunk.len().saturating_sub(1)));
+            self.withheld = Some(chunk.split_off(chunk.len().saturating_sub(1)));
         }
         Ok(chunk)
     }
 
     fn verify(&mut self) -> io::Result<()> {
-        let Some(Check { hasher, source }) = self.check.take() else { return Ok(()) };
+        let Some(DigestCheck { hasher, source }) = self.check.take() else { return Ok(()) };
         if hasher.finish() == source.digest {
             return Ok(());
         }
-        source.disbelieve();
-        Err(io::Error::other("the upstream registry sent a blob that is not its digest"))
+        source.distrust();
+        Err(io::Error::other("the upstream registry sent a blob that does not match its digest"))
     }
 }

@@ -1,4 +1,5 @@
-//! A blob's bytes from its upstream, gone on with where the connection breaks.
+//! The download of a blob from its upstream. If the connection breaks, it resumes with a Range
+//! request.
 
 use std::sync::Arc;
 
@@ -8,12 +9,12 @@ use futures_util::stream::try_unfold;
 use oci::Digest;
 use tracing::info;
 
-use super::patience::Patience;
-use crate::cache::flight::Incoming;
+use super::backoff::ResumeBackoff;
+use crate::cache::inflight::Incoming;
 use crate::metrics::Metrics;
 use crate::upstream::{BlobBody, Image, UpstreamError};
 
-/// A blob and where to fetch it.
+/// A blob and where to download it from.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub(super) image: Image,
@@ -21,61 +22,60 @@ pub(super) struct Source {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// A blob from a position on to its end.
+/// A download of a blob from some position to its end.
 pub(super) struct Download {
     source: Source,
-    /// `None` while it is broken: a dead answer must not keep a place at the upstream that the next
-    /// one needs.
+    /// `None` while the connection is broken: a dead response would occupy a connection slot of the
+    /// upstream that the next attempt needs.
     body: Option<BlobBody>,
     progress: Progress,
-    patience: Patience,
+    backoff: ResumeBackoff,
 }
 
-/// What of a blob has arrived.
+/// How far a download has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Progress {
-    /// The whole blob's length in bytes, where the upstream said.
+    /// The length of the whole blob in bytes, if the upstream announced it.
     length: Option<u64>,
-    /// The next byte to hand on.
+    /// The position of the next byte to pass on.
     position: u64,
-    /// How many bytes come that were handed on before.
+    /// How many of the next bytes were already passed on before the connection broke.
     skip: u64,
 }
 
 impl Source {
-    /// Asks for the bytes from `from` on; `length` is what is known of the whole.
+    /// Requests the bytes from `from` on; `length` is the length of the whole blob if it is known.
     ///
     /// # Errors
-    /// The upstream refuses or fails, or tells another length than is known.
+    /// The upstream refuses or fails, or announces a different length.
     pub(super) async fn download(
         &self,
         from: u64,
         length: Option<u64>,
     ) -> Result<Download, UpstreamError> {
         let body = self.image.get_blob(&self.digest, from).await?;
-        let progress = Progress { length, position: from, skip: 0 }.answered(&body)?;
+        let progress = Progress { length, position: from, skip: 0 }.continued_by(&body)?;
         if progress.length == Some(0) && !self.digest.matches(b"") {
             return Err(UpstreamError::Protocol("nothing for a digest that is not of nothing"));
         }
-        let (body, patience) = (Some(body), Patience::default());
-        Ok(Download { source: self.clone(), body, progress, patience })
+        let (body, backoff) = (Some(body), ResumeBackoff::default());
+        Ok(Download { source: self.clone(), body, progress, backoff })
     }
-}
 
-impl Source {
-    /// What came was wrong: a mirror that sent it is passed by.
-    pub(super) fn disbelieve(&self) {
+    /// Reports that the bytes were wrong, so that a mirror that sent them is no longer used for
+    /// this digest.
+    pub(super) fn distrust(&self) {
         self.image.distrust_mirrors(&self.digest);
     }
 }
 
 impl Download {
-    /// The whole blob's length in bytes, where the upstream said.
+    /// Returns the length of the whole blob in bytes, if the upstream announced it.
     pub(super) fn length(&self) -> Option<u64> {
         self.progress.length
     }
 
-    /// The bytes; they end only where the announced length is reached.
+    /// Returns the bytes; the stream ends without an error only at the announced length.
     pub(super) fn into_stream(self) -> Incoming {
         try_unfold(self, |mut download| async move {
             Ok(download.next().await?.map(|bytes| (bytes, download)))
@@ -85,16 +85,16 @@ impl Download {
 
     async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         while !self.progress.is_complete() {
-            let cut = match self.chunk().await {
+            let failure = match self.chunk().await {
                 Ok(Some(chunk)) => match self.progress.take(chunk)? {
-                    Some(fresh) => return Ok(Some(self.count(fresh))),
+                    Some(new) => return Ok(Some(self.count(new))),
                     None => continue,
                 },
                 Ok(None) if self.progress.may_end() => return Ok(None),
                 Ok(None) => UpstreamError::Unreachable("a blob ended early".to_owned()),
                 Err(error) => error,
             };
-            self.resume(cut).await?;
+            self.resume(failure).await?;
         }
         Ok(None)
     }
@@ -106,39 +106,42 @@ impl Download {
         }
     }
 
-    fn count(&mut self, fresh: Bytes) -> Bytes {
-        self.patience.progressed();
-        self.source.metrics.blob_fetched_bytes.inc_by(fresh.len() as u64);
-        fresh
+    fn count(&mut self, new: Bytes) -> Bytes {
+        self.backoff.reset();
+        self.source.metrics.blob_fetched_bytes.inc_by(new.len() as u64);
+        new
     }
 
-    async fn resume(&mut self, mut cut: UpstreamError) -> Result<(), UpstreamError> {
+    async fn resume(&mut self, mut failure: UpstreamError) -> Result<(), UpstreamError> {
         self.body = None;
         loop {
-            let Some(pause) = self.patience.after(&cut, rand::random()) else { return Err(cut) };
+            let Some(pause) = self.backoff.after(&failure, rand::random()) else {
+                return Err(failure);
+            };
             let (digest, position) = (&self.source.digest, self.progress.position);
-            info!(%digest, position, %cut, "a blob broke off; it is resumed");
+            info!(%digest, position, error = %failure, "the download of a blob broke; resuming it");
             tokio::time::sleep(pause).await;
             self.source.metrics.blob_resumes.inc();
             match self.source.image.get_blob(digest, position).await {
                 Ok(body) => {
-                    self.progress = self.progress.answered(&body)?;
+                    self.progress = self.progress.continued_by(&body)?;
                     self.body = Some(body);
                     return Ok(());
                 }
-                Err(error) => cut = error,
+                Err(error) => failure = error,
             }
         }
     }
 }
 
 impl Progress {
-    fn answered(self, body: &BlobBody) -> Result<Self, UpstreamError> {
-        self.going_on(body.from, body.length)
+    fn continued_by(self, body: &BlobBody) -> Result<Self, UpstreamError> {
+        self.continued_at(body.from, body.length)
     }
 
-    /// With an answer that begins at `from`: what was asked for, or 0 where ranges are refused.
-    fn going_on(self, from: u64, length: Option<u64>) -> Result<Self, UpstreamError> {
+    /// Continues with a response that starts at `from`: at the requested position, or at 0 if the
+    /// upstream ignores ranges. Then the bytes passed on earlier are skipped.
+    fn continued_at(self, from: u64, length: Option<u64>) -> Result<Self, UpstreamError> {
         let contradicts = |known: u64| length.is_some_and(|length| length != known);
         if self.length.is_some_and(contradicts) {
             return Err(UpstreamError::Protocol("a blob of another length than before"));
@@ -148,7 +151,7 @@ impl Progress {
         Ok(Self { length: self.length.or(length), position: self.position, skip })
     }
 
-    /// The part of a chunk that is new, if any is.
+    /// Returns the new bytes of a chunk, if it has any.
     fn take(&mut self, mut chunk: Bytes) -> Result<Option<Bytes>, UpstreamError> {
         let known = self.skip.min(chunk.len() as u64);
         self.skip -= known;
@@ -164,7 +167,8 @@ impl Progress {
         self.length == Some(self.position)
     }
 
-    /// Without a length, an end that is clean is the end.
+    /// Returns whether a response that ends here ends the blob, which only a blob of unannounced
+    /// length does.
     fn may_end(self) -> bool {
         self.length.is_none() && self.skip == 0
     }
@@ -179,8 +183,8 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_range_is_skipped_over_byte_by_byte() {
-        let mut progress = at(5, Some(8)).going_on(0, Some(8)).unwrap();
+    fn bytes_before_the_position_are_skipped_when_the_upstream_ignores_the_range() {
+        let mut progress = at(5, Some(8)).continued_at(0, Some(8)).unwrap();
         assert_eq!(progress.take(Bytes::from_static(b"012")).unwrap(), None);
         assert_eq!(progress.take(Bytes::from_static(b"3456")).unwrap().unwrap(), "56");
         assert_eq!(progress.take(Bytes::from_static(b"7")).unwrap().unwrap(), "7");
@@ -188,29 +192,32 @@ mod tests {
     }
 
     #[test]
-    fn a_granted_range_is_new_from_its_first_byte() {
-        let mut progress = at(5, Some(8)).going_on(5, Some(8)).unwrap();
+    fn a_range_response_is_new_from_its_first_byte() {
+        let mut progress = at(5, Some(8)).continued_at(5, Some(8)).unwrap();
         assert_eq!(progress.take(Bytes::from_static(b"567")).unwrap().unwrap(), "567");
         assert!(progress.is_complete());
     }
 
     #[test]
-    fn an_answer_that_contradicts_the_first_one_is_no_answer() {
-        assert!(at(5, Some(8)).going_on(5, Some(9)).is_err());
-        assert!(at(5, Some(8)).going_on(6, Some(8)).is_err());
-        assert_eq!(at(5, Some(8)).going_on(5, None).unwrap(), at(5, Some(8)));
-        assert_eq!(at(5, None).going_on(5, Some(8)).unwrap(), at(5, Some(8)));
+    fn a_response_that_contradicts_an_earlier_one_is_an_error() {
+        assert!(at(5, Some(8)).continued_at(5, Some(9)).is_err());
+        assert!(at(5, Some(8)).continued_at(6, Some(8)).is_err());
+        assert_eq!(at(5, Some(8)).continued_at(5, None).unwrap(), at(5, Some(8)));
+        assert_eq!(at(5, None).continued_at(5, Some(8)).unwrap(), at(5, Some(8)));
     }
 
     #[test]
-    fn more_than_was_announced_is_refused() {
+    fn more_bytes_than_announced_are_an_error() {
         assert!(at(5, Some(8)).take(Bytes::from_static(b"5678")).is_err());
     }
 
     #[test]
-    fn only_without_a_length_an_early_end_is_the_end() {
+    fn only_a_blob_of_unannounced_length_may_end_anywhere() {
         assert!(at(5, None).may_end());
         assert!(!at(5, Some(8)).may_end());
-        assert!(!at(5, None).going_on(0, None).unwrap().may_end(), "it has less than before");
+        assert!(
+            !at(5, None).continued_at(0, None).unwrap().may_end(),
+            "the response is shorter than the bytes passed on"
+        );
     }
 }

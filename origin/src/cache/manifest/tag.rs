@@ -1,214 +1,147 @@
-//! A tag may move: what it points at is asked by HEAD, unless the configuration trusts a check.
+//! Tag lookups: carries out what the [tag rule](super::tag_rule) decides.
 
 use std::time::Instant;
 
 use gitlab::redact::redacted;
-use oci::{Accept, Digest, Reference, Tag, media_type};
+use oci::{Digest, Reference, Tag};
 use tracing::warn;
 
-use super::checks::millis;
-use super::{
-    ManifestRequest, Manifests, OpenManifest, from_head, may_be_about_head, may_hold_for_head_only,
-    upstream,
-};
-use crate::cache::warm::WarmTag;
-use crate::cache::{CacheStatus, tolerates};
+use super::tag_rule::{Next, Plan, TagRule};
+use super::{ManifestRequest, Manifests, OpenManifest};
+use crate::cache::error::{CacheError, FetchError, Subject};
+use crate::cache::memory::{CachedTag, TagKey};
+use crate::cache::status::CacheStatus;
+use crate::config;
 use crate::db::now_millis;
 use crate::db::tags::{TagCheck, TaggedManifest};
-use crate::error::Error;
-use crate::upstream::{ManifestHead, UpstreamError};
+use crate::upstream::ManifestHead;
 
-/// A tag a client asks for, and what is known of it.
-struct Asked<'r> {
+/// One client's lookup of a tag.
+struct TagLookup<'r> {
     request: ManifestRequest<'r>,
     tag: &'r Tag,
     reference: Reference,
-    /// The latest first.
+    /// The manifests the tag pointed at, the latest check first.
     known: Vec<TaggedManifest>,
-    /// When that was read.
+    /// When these rows were read.
     read: Instant,
 }
 
+impl TagLookup<'_> {
+    fn key(&self) -> TagKey {
+        (self.request.group, self.request.image.name().clone(), self.tag.clone())
+    }
+
+    fn rule<'a>(&'a self, config: &'a config::Cache) -> TagRule<'a> {
+        let ManifestRequest { accept, body, .. } = self.request;
+        TagRule { tag: self.tag, accept, body, known: &self.known, config }
+    }
+}
+
 impl Manifests {
-    /// The rule of the seeds: HEAD; same digest → cache; HEAD fails → cache; else GET and store.
+    /// Returns the manifest that a tag points at.
     pub(super) async fn by_tag(
         &self,
         request: ManifestRequest<'_>,
         tag: &Tag,
-    ) -> Result<OpenManifest, Error> {
-        let place = (request.group, request.image.name().clone(), tag.clone());
-        let WarmTag { rows: known, read } = self.checks.known(&place).await?;
-        let asked = Asked { request, tag, reference: Reference::Tag(tag.clone()), known, read };
-        if let Some(row) = self.unasked(&asked)
-            && let Some(open) = self.load(request, row.manifest.clone(), asked.read).await?
+    ) -> Result<OpenManifest, CacheError> {
+        let key = (request.group, request.image.name().clone(), tag.clone());
+        let CachedTag { rows: known, read } = self.checks.known(&key).await?;
+        let lookup =
+            TagLookup { request, tag, reference: Reference::Tag(tag.clone()), known, read };
+        let rule = lookup.rule(&self.rules);
+        // A row whose object is missing is treated as if the tag had to be checked.
+        if let Plan::Serve(row) = rule.plan(now_millis())
+            && let Some(open) = self.load(request, row.manifest.clone(), read).await?
         {
             return Ok(open);
         }
-        match self.head(request, &asked.reference).await {
-            Ok(head) => self.after_head(&asked, head).await,
-            Err(error) if may_be_about_head(&error) => self.get(&asked).await,
-            Err(error) => self.after_failure(&asked, error).await,
+        let head = self.head(request, &lookup.reference).await;
+        let current = match &head {
+            Ok(head) => self.current(&lookup, head).await?,
+            Err(_) => None,
+        };
+        let mut next = rule.after_head(head, current);
+        loop {
+            next = match next {
+                Next::Serve(open) => return Ok(open),
+                Next::ServeFromHead(open) => {
+                    let general = request.accept.takes_indexes();
+                    self.checks.announce(lookup.key(), open.digest.clone(), general);
+                    return Ok(open);
+                }
+                Next::Get(verdict) => match self.fetch(request, &lookup.reference).await {
+                    Ok(open) => return Ok(open),
+                    Err(error) => rule.after_get(error, verdict),
+                },
+                Next::Stale(attempt) => match self.stale(&lookup, &attempt.error).await? {
+                    Some(open) => return Ok(open),
+                    None => attempt.without_copy(),
+                },
+                Next::Fail(error) => return Err(error.about(Subject::Manifest)),
+            };
         }
     }
 
-    /// What may be served without asking anybody.
-    fn unasked<'a>(&self, asked: &'a Asked<'_>) -> Option<&'a TaggedManifest> {
-        let row = asked.known.iter().find(|row| suits(row, asked.request.accept))?;
-        let age = now_millis().saturating_sub(row.checked_at);
-        let checked = (0..millis(self.rules.recheck_interval)).contains(&age);
-        (checked || self.rules.immutable_tags.matches(asked.tag.as_str())).then_some(row)
-    }
-
-    async fn after_head(
-        &self,
-        asked: &Asked<'_>,
-        head: ManifestHead,
-    ) -> Result<OpenManifest, Error> {
-        let request = asked.request;
-        let Some(digest) = head.digest.clone() else { return self.get(asked).await };
-        if let Some(open) = self.current(asked, &head, &digest).await? {
-            return Ok(open);
-        }
-        if !request.body
-            && let Some(open) = from_head(head, &digest)
-        {
-            self.checks.promise(asked.place(), digest, request.accept.takes_indexes());
-            return Ok(open);
-        }
-        self.get(asked).await
-    }
-
-    /// The cached manifest a HEAD spoke of: the tag's own, or one the tag has moved to.
+    /// Returns the cached copy of the manifest a HEAD named: the tag's own, or another one of the
+    /// image that the tag has moved to.
     async fn current(
         &self,
-        asked: &Asked<'_>,
+        lookup: &TagLookup<'_>,
         head: &ManifestHead,
-        digest: &Digest,
-    ) -> Result<Option<OpenManifest>, Error> {
-        let (request, general) = (asked.request, asked.request.accept.takes_indexes());
-        let is_it = |row: &&TaggedManifest| {
-            let kind = head.media_type.as_ref().is_none_or(|kind| *kind == row.manifest.media_type);
-            kind && row.manifest.digest == *digest
+    ) -> Result<Option<OpenManifest>, CacheError> {
+        let Some(digest) = &head.digest else { return Ok(None) };
+        let (request, general) = (lookup.request, lookup.request.accept.takes_indexes());
+        let same_type =
+            |media_type: &String| head.media_type.as_ref().is_none_or(|named| named == media_type);
+        let is_named = |row: &&TaggedManifest| {
+            row.manifest.digest == *digest && same_type(&row.manifest.media_type)
         };
-        if let Some(row) = asked.known.iter().find(is_it) {
-            let open = self.load(request, row.manifest.clone(), asked.read).await?;
+        if let Some(row) = lookup.known.iter().find(is_named) {
+            let open = self.load(request, row.manifest.clone(), lookup.read).await?;
             if open.is_some() {
-                self.checks.confirm(asked.place(), row, general);
+                self.checks.confirm(lookup.key(), row, general);
             }
             return Ok(open);
         }
         let read = Instant::now();
         let row = self.db.linked_manifest(request.group, request.image.name(), digest).await?;
-        let same_kind = |kind: &String| head.media_type.as_ref().is_none_or(|told| told == kind);
-        let Some(row) = row.filter(|row| same_kind(&row.media_type)) else { return Ok(None) };
+        let Some(row) = row.filter(|row| same_type(&row.media_type)) else { return Ok(None) };
         let open = self.load(request, row, read).await?;
         if let Some(open) = &open {
-            self.point(asked, open, general).await;
+            self.point_tag(lookup, &open.digest, &open.media_type).await;
         }
         Ok(open)
     }
 
-    /// What cannot be noted is asked again by the next pull; this one goes on.
-    async fn point(&self, asked: &Asked<'_>, open: &OpenManifest, general: bool) {
-        let (group, image, tag) = (asked.request.group, asked.request.image.name(), asked.tag);
-        let (digest, media_type, at) = (&open.digest, open.media_type.as_str(), now_millis());
+    /// Records that the tag moved. A failure costs the next pull another check, not this one its
+    /// manifest.
+    async fn point_tag(&self, lookup: &TagLookup<'_>, digest: &Digest, media_type: &str) {
+        let (group, image, tag) = (lookup.request.group, lookup.request.image.name(), lookup.tag);
+        let (general, at) = (lookup.request.accept.takes_indexes(), now_millis());
         let check = TagCheck { group, image, tag, digest, media_type, general, at };
         match self.db.point_tag(check).await {
-            Ok(()) => self.warm.forget_tag(&asked.place()),
+            Ok(()) => self.memory.evict_tag(&lookup.key()),
             Err(error) => {
                 let (image, tag) = (redacted(image.as_str()), redacted(tag.as_str()));
-                warn!(image, tag, %error, "a tag is served that could not be moved");
+                warn!(image, tag, %error, "recording that a tag moved failed; serving it anyway");
             }
         }
     }
 
-    async fn get(&self, asked: &Asked<'_>) -> Result<OpenManifest, Error> {
-        match self.fetch(asked.request, &asked.reference).await {
-            Ok(open) => Ok(open),
-            Err(error) => match self.stale(asked, &error).await? {
-                Some(open) => Ok(open),
-                None => Err(upstream(error)),
-            },
-        }
-    }
-
-    /// A GET is worth a try only where nothing is cached.
-    async fn after_failure(
-        &self,
-        asked: &Asked<'_>,
-        error: UpstreamError,
-    ) -> Result<OpenManifest, Error> {
-        if let Some(open) = self.stale(asked, &error).await? {
-            return Ok(open);
-        }
-        if may_hold_for_head_only(&error) {
-            return self.get(asked).await;
-        }
-        Err(upstream(error))
-    }
-
-    /// A cached copy the client takes, where the failure says nothing about it.
+    /// Returns the best cached copy that the client accepts.
     async fn stale(
         &self,
-        asked: &Asked<'_>,
-        error: &UpstreamError,
-    ) -> Result<Option<OpenManifest>, Error> {
-        if !tolerates(&self.rules, error) {
-            return Ok(None);
-        }
-        let accept = asked.request.accept;
-        let best = asked.known.iter().filter(|row| suits(row, accept));
-        let rest = asked.known.iter().filter(|row| accept.permits(&row.manifest.media_type));
-        for row in best.chain(rest) {
-            let row = row.manifest.clone();
-            if let Some(open) = self.load(asked.request, row, asked.read).await? {
-                warn!(digest = %open.digest, %error, "serving a cached manifest unchecked");
+        lookup: &TagLookup<'_>,
+        error: &FetchError,
+    ) -> Result<Option<OpenManifest>, CacheError> {
+        for row in lookup.rule(&self.rules).stale_candidates() {
+            if let Some(open) = self.load(lookup.request, row.manifest.clone(), lookup.read).await?
+            {
+                warn!(digest = %open.digest, %error, "serving a cached manifest, marked stale");
                 return Ok(Some(OpenManifest { status: CacheStatus::Stale, ..open }));
             }
         }
         Ok(None)
-    }
-}
-
-impl Asked<'_> {
-    fn place(&self) -> (crate::db::groups::GroupId, oci::RepositoryName, Tag) {
-        (self.request.group, self.request.image.name().clone(), self.tag.clone())
-    }
-}
-
-/// Whether the upstream would answer this client with this manifest too, as far as can be known: a
-/// single image that was given to a client of nothing else may hide an index.
-fn suits(row: &TaggedManifest, accept: &Accept) -> bool {
-    let kind = &row.manifest.media_type;
-    let same_for_all = row.general || media_type::is_index(kind) || !accept.takes_indexes();
-    same_for_all && accept.permits(kind)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::db::manifests::StoredManifest;
-    use oci::media_type::{DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
-
-    fn row(media_type: &str, general: bool) -> TaggedManifest {
-        let (digest, media_type) = (Digest::of(b"x"), media_type.to_owned());
-        let manifest = StoredManifest { digest, size: 1, media_type };
-        TaggedManifest { manifest, general, checked_at: 0 }
-    }
-
-    #[test]
-    fn a_narrow_answer_is_none_for_a_client_of_indexes() {
-        let narrow = Accept::parse([DOCKER_MANIFEST]);
-        let wide = Accept::parse([DOCKER_MANIFEST, OCI_MANIFEST, OCI_INDEX]);
-        for (media_type, general, to_narrow, to_wide) in [
-            (DOCKER_MANIFEST, false, true, false),
-            (DOCKER_MANIFEST, true, true, true),
-            (OCI_INDEX, false, false, true),
-            (OCI_MANIFEST, true, false, true),
-        ] {
-            let row = row(media_type, general);
-            assert_eq!(suits(&row, &narrow), to_narrow, "{media_type} {general}");
-            assert_eq!(suits(&row, &wide), to_wide, "{media_type} {general}");
-        }
     }
 }

@@ -1,5 +1,8 @@
-//! Where one process spools: a folder of its own, locked as long as it lives, so that whoever starts
-//! next can tell what is left over from what another origin, given the same folder, is writing to.
+//! The spool folder of one process.
+//!
+//! Several origins may be configured with the same parent folder. Each creates a folder of its own
+//! and locks it for as long as it lives, so that a process that starts can tell the leftovers of a
+//! dead process from the files a live one is writing.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -7,10 +10,11 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// What the names of such folders begin with: only these are ours to remove.
+/// The prefix of the names of spool folders; nothing else in the parent folder is ever removed.
 pub(super) const PREFIX: &str = ".spool-";
 
-/// This process's folder; it goes with this value, or with the next start.
+/// The spool folder of this process. It is removed when dropped; after a crash, by the next process
+/// that starts.
 #[derive(Debug)]
 pub(super) struct SpoolFolder {
     folder: TempDir,
@@ -18,18 +22,18 @@ pub(super) struct SpoolFolder {
 }
 
 impl SpoolFolder {
-    /// A new folder inside this one, from which those of dead processes are removed: nobody waits
-    /// for their bytes.
+    /// Creates a folder inside `parent` and removes those of dead processes.
     pub(super) fn inside(parent: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(parent)?;
-        // Held until this folder is locked, or a neighbour that starts now would take it for dead.
-        let gate = File::open(parent)?;
-        gate.lock()?;
+        // Held until the new folder is locked: a process that starts at the same time would
+        // otherwise see an unlocked folder and remove it.
+        let start_lock = File::open(parent)?;
+        start_lock.lock()?;
         for found in std::fs::read_dir(parent)? {
             let found = found?;
             if found.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
                 match remove_if_dead(&found.path()) {
-                    // Its process has just stopped and taken it along.
+                    // Its process stopped in the meantime and removed it.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     removed => removed?,
                 }
@@ -41,6 +45,7 @@ impl SpoolFolder {
         Ok(Self { folder, _lock: lock })
     }
 
+    /// Returns the path of the folder.
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
