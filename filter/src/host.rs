@@ -1,6 +1,6 @@
-//! All the filter needs from Envoy, bytes in and `Result` out; the only file that names
-//! `proxy_wasm::hostcalls`. The SDK's own helpers unwrap: one request with bytes that are no UTF-8
-//! would kill the worker's VM.
+//! The host calls of the filter, with bytes as arguments and `Result` as the return type. This is the
+//! only module that uses `proxy_wasm::hostcalls`: the SDK's higher-level helpers unwrap, so a single
+//! request with bytes that are not UTF-8 would kill the worker's VM.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +8,11 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 use router::{Headers, Millis};
 
-/// Bytes of one answer worth reading; a longer one is cut, and cut JSON is no answer.
-const MAX_ANSWER: usize = 64 * 1024;
+/// The length to which the body of a response is cut, in bytes. Cut JSON is malformed and counts as a
+/// failure.
+const MAX_BODY: usize = 64 * 1024;
 
-/// How grave a log line is.
+/// A log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     Info,
@@ -19,19 +20,19 @@ pub(crate) enum Level {
     Error,
 }
 
-/// How a metric's values are kept.
+/// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Metric {
+pub(crate) enum MetricKind {
     Counter,
     Gauge,
     Histogram,
 }
 
-/// The host refused a call.
+/// A host call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refused;
+pub(crate) struct HostError;
 
-/// An HTTP call to a cluster of Envoy's.
+/// An HTTP call to one of Envoy's clusters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HttpCall<'a> {
     pub(crate) cluster: &'a str,
@@ -40,94 +41,95 @@ pub(crate) struct HttpCall<'a> {
     pub(crate) timeout: Duration,
 }
 
-/// The proxy-wasm host. Which stream a method is about is the host's state: the one whose callback
-/// runs now, or that was entered since.
+/// The proxy-wasm host. Methods act on the host's current stream: that of the running callback, or the
+/// one entered since.
 pub(crate) trait Host {
-    /// Makes a stream the one that is meant; refused if it is gone.
-    fn enter(&self, context: u32) -> Result<(), Refused>;
+    /// Makes a stream the current one; fails if it no longer exists.
+    fn enter(&self, context: u32) -> Result<(), HostError>;
 
-    /// Has the root context woken every so many milliseconds, first after as many; 0 is never.
-    fn set_tick(&self, milliseconds: u64);
+    /// Sets the tick period in milliseconds; 0 disables it.
+    fn set_tick_period(&self, milliseconds: u64);
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the time since the Unix epoch.
     fn now(&self) -> Millis;
 
     fn log(&self, level: Level, message: &str);
 
     fn configuration(&self) -> Vec<u8>;
 
-    /// The first value.
+    /// Returns the first value of a header.
     fn request_header(&self, name: &str) -> Option<Vec<u8>>;
 
-    /// All of them in one call: asked for by name, the host hides every value but the first, and a
-    /// second `authorization` must be seen.
+    /// Returns all headers. By name the host returns only the first value, which would hide a second
+    /// `authorization` header.
     fn request_headers(&self) -> Headers;
 
-    /// Replaces every copy.
-    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), Refused>;
+    /// Replaces all values of a header.
+    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError>;
 
-    /// Removes every copy.
-    fn remove_request_header(&self, name: &str) -> Result<(), Refused>;
+    /// Removes all values of a header.
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError>;
 
-    /// Replaces every copy.
-    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), Refused>;
+    /// Replaces all values of a header.
+    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError>;
 
-    /// Makes Envoy choose the route anew, by the headers set until now.
-    fn clear_route_cache(&self) -> Result<(), Refused>;
+    /// Makes Envoy select the route again, based on the headers set so far.
+    fn clear_route_cache(&self) -> Result<(), HostError>;
 
-    /// Sends a call; the answer comes under the token returned.
-    fn call(&self, call: &HttpCall<'_>) -> Result<u32, Refused>;
+    /// Sends a call and returns the token of its response.
+    fn call(&self, call: &HttpCall<'_>) -> Result<u32, HostError>;
 
-    /// A header of the answer whose callback runs now.
-    fn answer_header(&self, name: &str) -> Option<Vec<u8>>;
+    /// Returns a header of the response whose callback is running.
+    fn call_response_header(&self, name: &str) -> Option<Vec<u8>>;
 
-    /// The body of the answer whose callback runs now, cut at 64 KiB.
-    fn answer_body(&self, size: usize) -> Vec<u8>;
+    /// Returns the body of the response whose callback is running, cut to 64 KiB.
+    fn call_response_body(&self, size: usize) -> Vec<u8>;
 
-    fn reply(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Result<(), Refused>;
+    /// Responds to the request.
+    fn reply(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Result<(), HostError>;
 
-    /// Lets a paused request go on.
-    fn resume_request(&self) -> Result<(), Refused>;
+    /// Resumes a paused request.
+    fn resume_request(&self) -> Result<(), HostError>;
 
-    /// The id of a metric. One name has one metric, in all workers together.
-    fn define(&self, metric: Metric, name: &str) -> Result<u32, Refused>;
+    /// Defines a metric and returns its id. A name stands for the same metric in all workers.
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Result<u32, HostError>;
 
-    /// Counts, or moves a gauge.
-    fn increment(&self, id: u32, by: i64);
+    /// Adds to a counter or a gauge.
+    fn increment_metric(&self, id: u32, by: i64);
 
     /// Adds a sample to a histogram.
-    fn record(&self, id: u32, sample: u64);
+    fn record_metric(&self, id: u32, sample: u64);
 
-    /// Size of the VM's memory, which never shrinks.
+    /// Returns the size of the VM's memory, which never shrinks.
     fn memory_bytes(&self) -> u64;
 }
 
-/// Envoy, or any other proxy-wasm host.
+/// Envoy, or another proxy-wasm host.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Envoy;
 
-impl router::Shared for Envoy {
+impl router::SharedStore for Envoy {
     fn get(&self, key: &str) -> Option<Vec<u8>> {
         hostcalls::get_shared_data(key).ok()?.0
     }
 
     fn set(&self, key: &str, value: &[u8]) {
-        // Whoever comes last is right; a value that is not kept is asked for again.
+        // The last writer wins. A value that is not stored is only a cache miss.
         let _ = hostcalls::set_shared_data(key, Some(value), None);
     }
 }
 
-fn refused(_: Status) -> Refused {
-    Refused
+fn failed(_: Status) -> HostError {
+    HostError
 }
 
 impl Host for Envoy {
-    fn enter(&self, context: u32) -> Result<(), Refused> {
-        hostcalls::set_effective_context(context).map_err(refused)
+    fn enter(&self, context: u32) -> Result<(), HostError> {
+        hostcalls::set_effective_context(context).map_err(failed)
     }
 
-    fn set_tick(&self, milliseconds: u64) {
-        // Envoy takes every period.
+    fn set_tick_period(&self, milliseconds: u64) {
+        // Envoy accepts any period.
         let _ = hostcalls::set_tick_period(Duration::from_millis(milliseconds));
     }
 
@@ -143,7 +145,7 @@ impl Host for Envoy {
             Level::Warn => LogLevel::Warn,
             Level::Error => LogLevel::Error,
         };
-        // A log that fails has nowhere to say so.
+        // A failure to log cannot be reported.
         let _ = hostcalls::log(level, message);
     }
 
@@ -160,65 +162,66 @@ impl Host for Envoy {
         hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default()
     }
 
-    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
         hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value))
-            .map_err(refused)
+            .map_err(failed)
     }
 
-    fn remove_request_header(&self, name: &str) -> Result<(), Refused> {
-        hostcalls::remove_map_value(MapType::HttpRequestHeaders, name).map_err(refused)
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError> {
+        hostcalls::remove_map_value(MapType::HttpRequestHeaders, name).map_err(failed)
     }
 
-    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
         hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value))
-            .map_err(refused)
+            .map_err(failed)
     }
 
-    fn clear_route_cache(&self) -> Result<(), Refused> {
-        // Envoy does it by itself for modules of ABI 0.2.1 and older, which SDK 0.2 builds; newer
-        // ones must ask, by a function only Envoy has.
-        hostcalls::call_foreign_function("clear_route_cache", None).map(drop).map_err(refused)
+    fn clear_route_cache(&self) -> Result<(), HostError> {
+        // Envoy does this implicitly for ABI 0.2.1 and older, for which SDK 0.2 builds. Newer modules
+        // must call this function, which only Envoy has.
+        hostcalls::call_foreign_function("clear_route_cache", None).map(drop).map_err(failed)
     }
 
-    fn call(&self, call: &HttpCall<'_>) -> Result<u32, Refused> {
+    fn call(&self, call: &HttpCall<'_>) -> Result<u32, HostError> {
         let HttpCall { cluster, headers, body, timeout } = *call;
         hostcalls::dispatch_http_call(cluster, headers.to_vec(), Some(body), vec![], timeout)
-            .map_err(refused)
+            .map_err(failed)
     }
 
-    fn answer_header(&self, name: &str) -> Option<Vec<u8>> {
+    fn call_response_header(&self, name: &str) -> Option<Vec<u8>> {
         hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, name).ok().flatten()
     }
 
-    fn answer_body(&self, size: usize) -> Vec<u8> {
-        let read = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size.min(MAX_ANSWER));
+    fn call_response_body(&self, size: usize) -> Vec<u8> {
+        let read = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size.min(MAX_BODY));
         read.ok().flatten().unwrap_or_default()
     }
 
-    fn reply(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Result<(), Refused> {
+    /// Responds to the request.
+    fn reply(&self, status: u16, headers: &[(&str, &str)], body: &[u8]) -> Result<(), HostError> {
         hostcalls::send_http_response(u32::from(status), headers.to_vec(), Some(body))
-            .map_err(refused)
+            .map_err(failed)
     }
 
-    fn resume_request(&self) -> Result<(), Refused> {
-        hostcalls::resume_http_request().map_err(refused)
+    fn resume_request(&self) -> Result<(), HostError> {
+        hostcalls::resume_http_request().map_err(failed)
     }
 
-    fn define(&self, metric: Metric, name: &str) -> Result<u32, Refused> {
-        let metric = match metric {
-            Metric::Counter => MetricType::Counter,
-            Metric::Gauge => MetricType::Gauge,
-            Metric::Histogram => MetricType::Histogram,
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Result<u32, HostError> {
+        let kind = match kind {
+            MetricKind::Counter => MetricType::Counter,
+            MetricKind::Gauge => MetricType::Gauge,
+            MetricKind::Histogram => MetricType::Histogram,
         };
-        hostcalls::define_metric(metric, name).map_err(refused)
+        hostcalls::define_metric(kind, name).map_err(failed)
     }
 
-    fn increment(&self, id: u32, by: i64) {
-        // A metric that fails has nowhere to say so.
+    fn increment_metric(&self, id: u32, by: i64) {
+        // A failure to update a metric cannot be reported.
         let _ = hostcalls::increment_metric(id, by);
     }
 
-    fn record(&self, id: u32, sample: u64) {
+    fn record_metric(&self, id: u32, sample: u64) {
         let _ = hostcalls::record_metric(id, sample);
     }
 

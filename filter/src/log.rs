@@ -1,23 +1,23 @@
-//! What is logged of a request: one line of JSON, and never a query, a token or a credential.
+//! Logs one line of JSON per event, never with a query, a token or a credential.
 
 use router::{Availability, LocalReply};
 use serde::Serialize;
 
 use crate::host::{Host, Level};
 
-/// Bytes of a request's own text in a line.
+/// The length to which texts of a request are cut, in bytes.
 const MAX_TEXT: usize = 256;
 
-/// The host did not do what it was told.
+/// Why the filter could not carry out the router's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum RequestError {
     RouteHeaders,
     Reply,
     Resume,
     TooManyWaiting,
 }
 
-impl Trouble {
+impl RequestError {
     pub(crate) const ALL: [Self; 4] =
         [Self::RouteHeaders, Self::Reply, Self::Resume, Self::TooManyWaiting];
 
@@ -32,7 +32,7 @@ impl Trouble {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct RequestLog<'a> {
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -48,11 +48,11 @@ struct Line<'a> {
     path: String,
 }
 
-impl Line<'_> {
-    /// Of the request the host is about.
+impl RequestLog<'_> {
+    /// Creates the log of the host's current request.
     fn new(host: &impl Host, event: &'static str) -> Self {
         let value = |name| host.request_header(name).unwrap_or_default();
-        // What follows `?` or `#`, or stands before `@`, may be a credential.
+        // The text after `?` or `#` and before `@` may be a credential.
         let (path, authority) = (value(":path"), value(":authority"));
         let path = path.split(|b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
         let authority = authority.rsplit(|b| *b == b'@').next().unwrap_or_default();
@@ -70,27 +70,27 @@ impl Line<'_> {
     }
 }
 
-/// A request that was answered here.
-pub(crate) fn refused(host: &impl Host, reply: &LocalReply) {
-    let line = Line {
-        reason: Some(reply.refusal.as_str()),
+/// Logs a request that the edge rejected.
+pub(crate) fn rejection(host: &impl Host, reply: &LocalReply) {
+    let line = RequestLog {
+        reason: Some(reply.rejection.as_str()),
         status: Some(reply.status),
         rule: reply.rule.as_deref(),
-        ..Line::new(host, "refused")
+        ..RequestLog::new(host, "refused")
     };
     write(host, Level::Warn, &line);
 }
 
-/// A request in trouble.
-pub(crate) fn trouble(host: &impl Host, trouble: Trouble) {
-    let line = Line { error: Some(trouble.as_str()), ..Line::new(host, "error") };
+/// Logs an error of a request.
+pub(crate) fn error(host: &impl Host, error: RequestError) {
+    let line = RequestLog { error: Some(error.as_str()), ..RequestLog::new(host, "error") };
     write(host, Level::Error, &line);
 }
 
-/// The Topology Service stopped or began to answer.
+/// Logs that the Topology Service stopped or started to respond.
 pub(crate) fn availability(host: &impl Host, availability: Availability) {
     #[derive(Serialize)]
-    struct News {
+    struct AvailabilityLog {
         event: &'static str,
         state: &'static str,
     }
@@ -98,10 +98,15 @@ pub(crate) fn availability(host: &impl Host, availability: Availability) {
         Availability::Available => Level::Info,
         Availability::Unavailable => Level::Warn,
     };
-    write(host, level, &News { event: "topology_service", state: availability.as_str() });
+    write(
+        host,
+        level,
+        &AvailabilityLog { event: "topology_service", state: availability.as_str() },
+    );
 }
 
-/// A client's bytes as text, cut; what is no UTF-8 is shown as U+FFFD, a credential not at all.
+/// Returns a client's bytes as text: cut, with U+FFFD in place of invalid UTF-8, and hidden if it looks
+/// like a credential.
 fn text(bytes: &[u8]) -> String {
     if gitlab::redact::looks_like_credential(bytes) {
         return "(hidden)".to_owned();

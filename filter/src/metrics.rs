@@ -1,33 +1,33 @@
-//! The metrics: their names here and nowhere else, their ids asked for at first use. Each name says
-//! `.LABEL.VALUE` for Envoy's `stats_tags` to make labels of; values are few and never a tenant's.
+//! The metrics. They are defined at first use. Names contain `.LABEL.VALUE`, from which Envoy's
+//! `stats_tags` extract labels; label values are few and never identify a tenant.
 
 use std::cell::Cell;
 
-use router::{CallOutcome, Decision, Lookup, Refusal, Source};
+use router::{CacheLookup, CallOutcome, Decision, Rejection, Source};
 
-use crate::host::{Host, Metric};
-use crate::log::Trouble;
+use crate::host::{Host, MetricKind};
+use crate::log::RequestError;
 
-/// One metric; Envoy shows it as `wasmcustom.NAME`.
+/// A metric, which Envoy exports as `wasmcustom.NAME`.
 #[derive(Debug)]
-struct Named {
-    metric: Metric,
+struct Metric {
+    kind: MetricKind,
     name: String,
     id: Cell<Option<u32>>,
 }
 
-impl Named {
-    fn new(metric: Metric, name: &str) -> Self {
-        Self { metric, name: format!("cell_router.{name}"), id: Cell::new(None) }
+impl Metric {
+    fn new(kind: MetricKind, name: &str) -> Self {
+        Self { kind, name: format!("cell_router.{name}"), id: Cell::new(None) }
     }
 
     fn counter(name: &str) -> Self {
-        Self::new(Metric::Counter, name)
+        Self::new(MetricKind::Counter, name)
     }
 
     fn id(&self, host: &impl Host) -> Option<u32> {
         if self.id.get().is_none() {
-            self.id.set(host.define(self.metric, &self.name).ok());
+            self.id.set(host.define_metric(self.kind, &self.name).ok());
         }
         self.id.get()
     }
@@ -36,26 +36,26 @@ impl Named {
         if by != 0
             && let Some(id) = self.id(host)
         {
-            host.increment(id, by);
+            host.increment_metric(id, by);
         }
     }
 }
 
-/// A gauge that shows the sum of all workers: each adds and takes away its own share.
+/// A gauge that is the sum of all workers' values: each worker adds the change of its own.
 #[derive(Debug)]
-struct Share {
-    of: Named,
-    share: Cell<i64>,
+struct SummedGauge {
+    metric: Metric,
+    own: Cell<i64>,
 }
 
-impl Share {
+impl SummedGauge {
     fn new(name: &str) -> Self {
-        Self { of: Named::new(Metric::Gauge, name), share: Cell::new(0) }
+        Self { metric: Metric::new(MetricKind::Gauge, name), own: Cell::new(0) }
     }
 
     fn set(&self, host: &impl Host, value: u64) {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
-        self.of.add(host, value - self.share.replace(value));
+        self.metric.add(host, value - self.own.replace(value));
     }
 }
 
@@ -63,48 +63,48 @@ impl Share {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     /// By rule, then by source.
-    requests: Vec<[Named; Source::ALL.len()]>,
-    refusals: [Named; Refusal::ALL.len()],
-    lookups: [Named; Lookup::ALL.len()],
-    calls: [Named; CallOutcome::ALL.len()],
-    troubles: [Named; Trouble::ALL.len()],
-    retries: Named,
-    refreshes: Named,
-    milliseconds: Named,
-    entries: Share,
-    memory: Share,
+    requests: Vec<[Metric; Source::ALL.len()]>,
+    rejections: [Metric; Rejection::ALL.len()],
+    lookups: [Metric; CacheLookup::ALL.len()],
+    calls: [Metric; CallOutcome::ALL.len()],
+    errors: [Metric; RequestError::ALL.len()],
+    retries: Metric,
+    refreshes: Metric,
+    call_duration: Metric,
+    entries: SummedGauge,
+    memory: SummedGauge,
 }
 
 impl Metrics {
-    /// For rules of these ids and actions, in order.
+    /// Creates the metrics for rules with these ids and actions, in order.
     pub(crate) fn new<'r>(rules: impl Iterator<Item = (&'r str, &'r str)>) -> Self {
         let of_rule = |(rule, action): (&str, &str)| {
-            // A dot would end the label.
+            // A dot would end the label's value.
             let rule = rule.replace('.', "_");
             Source::ALL.map(|source| {
                 let source = source.as_str();
-                Named::counter(&format!("requests.decision.{action}.rule.{rule}.source.{source}"))
+                Metric::counter(&format!("requests.decision.{action}.rule.{rule}.source.{source}"))
             })
         };
-        let by = |name: &str, value: &str| Named::counter(&format!("{name}.{value}"));
+        let by = |name: &str, value: &str| Metric::counter(&format!("{name}.{value}"));
         Self {
             requests: rules.map(of_rule).collect(),
-            refusals: Refusal::ALL.map(|refusal| by("refusals.reason", refusal.as_str())),
-            lookups: Lookup::ALL.map(|lookup| by("cache_lookups.state", lookup.as_str())),
+            rejections: Rejection::ALL.map(|reason| by("refusals.reason", reason.as_str())),
+            lookups: CacheLookup::ALL.map(|lookup| by("cache_lookups.state", lookup.as_str())),
             calls: CallOutcome::ALL.map(|call| by("classify.outcome", call.as_str())),
-            troubles: Trouble::ALL.map(|trouble| by("errors.kind", trouble.as_str())),
-            retries: Named::counter("retries"),
-            refreshes: Named::counter("refreshes"),
-            milliseconds: Named::new(Metric::Histogram, "classify_milliseconds"),
-            entries: Share::new("cache_entries"),
-            memory: Share::new("memory_bytes"),
+            errors: RequestError::ALL.map(|error| by("errors.kind", error.as_str())),
+            retries: Metric::counter("retries"),
+            refreshes: Metric::counter("refreshes"),
+            call_duration: Metric::new(MetricKind::Histogram, "classify_milliseconds"),
+            entries: SummedGauge::new("cache_entries"),
+            memory: SummedGauge::new("memory_bytes"),
         }
     }
 
-    /// A configuration was taken or refused.
+    /// Counts a configuration that was accepted or rejected.
     pub(crate) fn configuration(host: &impl Host, accepted: bool) {
         let verdict = if accepted { "accepted" } else { "refused" };
-        Named::counter(&format!("configurations.verdict.{verdict}")).add(host, 1);
+        Metric::counter(&format!("configurations.verdict.{verdict}")).add(host, 1);
     }
 
     pub(crate) fn request(&self, host: &impl Host, decision: &Decision) {
@@ -112,11 +112,11 @@ impl Metrics {
         add(host, of_rule.into_iter().flatten(), decision.source as usize, 1);
     }
 
-    pub(crate) fn refusal(&self, host: &impl Host, refusal: Refusal) {
-        add(host, self.refusals.iter(), refusal as usize, 1);
+    pub(crate) fn rejection(&self, host: &impl Host, rejection: Rejection) {
+        add(host, self.rejections.iter(), rejection as usize, 1);
     }
 
-    pub(crate) fn lookup(&self, host: &impl Host, lookup: Lookup, count: u32) {
+    pub(crate) fn lookup(&self, host: &impl Host, lookup: CacheLookup, count: u32) {
         add(host, self.lookups.iter(), lookup as usize, count);
     }
 
@@ -124,8 +124,8 @@ impl Metrics {
         add(host, self.calls.iter(), outcome as usize, count);
     }
 
-    pub(crate) fn trouble(&self, host: &impl Host, trouble: Trouble) {
-        add(host, self.troubles.iter(), trouble as usize, 1);
+    pub(crate) fn error(&self, host: &impl Host, error: RequestError) {
+        add(host, self.errors.iter(), error as usize, 1);
     }
 
     pub(crate) fn retries(&self, host: &impl Host, count: u32) {
@@ -136,9 +136,9 @@ impl Metrics {
         self.refreshes.add(host, 1);
     }
 
-    pub(crate) fn answered_after(&self, host: &impl Host, milliseconds: u64) {
-        if let Some(id) = self.milliseconds.id(host) {
-            host.record(id, milliseconds);
+    pub(crate) fn call_duration(&self, host: &impl Host, milliseconds: u64) {
+        if let Some(id) = self.call_duration.id(host) {
+            host.record_metric(id, milliseconds);
         }
     }
 
@@ -150,7 +150,7 @@ impl Metrics {
         self.memory.set(host, bytes);
     }
 
-    /// Takes this worker's shares out of the gauges.
+    /// Removes this worker's part from the gauges.
     pub(crate) fn retire(&self, host: &impl Host) {
         self.entries.set(host, 0);
         self.memory.set(host, 0);
@@ -159,7 +159,7 @@ impl Metrics {
 
 fn add<'n>(
     host: &impl Host,
-    mut counters: impl Iterator<Item = &'n Named>,
+    mut counters: impl Iterator<Item = &'n Metric>,
     number: usize,
     by: u32,
 ) {

@@ -1,4 +1,4 @@
-//! The root context: compiles the configuration, which all requests share, and lends them the time.
+//! The root context: Envoy's callbacks for the configuration and for ticks.
 
 use std::rc::Rc;
 
@@ -9,47 +9,57 @@ use router::Router;
 use crate::host::{Envoy, Host, Level};
 use crate::metrics::Metrics;
 use crate::request::RequestFilter;
+use crate::scheduler::Scheduler;
 use crate::worker::Worker;
 
 /// The root context of one configuration in one worker.
 #[derive(Debug)]
 pub(crate) struct Root {
-    worker: Rc<Worker<Envoy>>,
+    scheduler: Rc<Scheduler<Envoy>>,
+}
+
+impl Root {
+    fn with(router: Option<Router>) -> Self {
+        let worker = Rc::new(Worker::new(Envoy, router));
+        Self { scheduler: Rc::new(Scheduler::new(worker)) }
+    }
 }
 
 impl Default for Root {
     fn default() -> Self {
-        Self { worker: Rc::new(Worker::new(Envoy, None)) }
+        Self::with(None)
     }
 }
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _: usize) {
-        self.worker.answered(token, headers, body);
+        self.scheduler.on_response(token, headers, body);
     }
 
     fn on_done(&mut self) -> bool {
-        self.worker.metrics.retire(&self.worker.host);
+        let worker = &self.scheduler.worker;
+        worker.metrics.retire(&worker.host);
         true
     }
 }
 
 impl RootContext for Root {
-    /// False rejects the configuration: Envoy keeps what served before, or does not start.
+    /// Returns false to reject the configuration. Envoy then keeps the previous one, or does not
+    /// start.
     fn on_configure(&mut self, _size: usize) -> bool {
         let router = compile(&Envoy);
         let accepted = router.is_some();
         Metrics::configuration(&Envoy, accepted);
-        self.worker = Rc::new(Worker::new(Envoy, router));
+        *self = Self::with(router);
         accepted
     }
 
     fn on_tick(&mut self) {
-        self.worker.tick();
+        self.scheduler.tick();
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(RequestFilter::new(Rc::clone(&self.worker), context_id)))
+        Some(Box::new(RequestFilter::new(Rc::clone(&self.scheduler), context_id)))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -61,11 +71,11 @@ fn compile(host: &impl Host) -> Option<Router> {
     match Router::from_json(&host.configuration()) {
         Ok(router) => {
             let rules = router.ruleset().ids().count();
-            host.log(Level::Info, &format!("configured with {rules} rules"));
-            Some(router.sharing(Box::new(Envoy)))
+            host.log(Level::Info, &format!("configuration accepted: {rules} rules"));
+            Some(router.with_shared_store(Box::new(Envoy)))
         }
         Err(error) => {
-            host.log(Level::Error, &format!("configuration refused: {error}"));
+            host.log(Level::Error, &format!("configuration rejected: {error}"));
             None
         }
     }

@@ -66,7 +66,7 @@ pub fn play(host: &mut FilterHost, case: &Case, directory: &Directory) -> Result
         }
         for call in open {
             calls.push(serde_json::from_slice(&call.body)?);
-            give(host, call.id, directory.answer(&call.body))?;
+            give(host, call.id, directory.respond(&call.body))?;
             fuel += host.fuel_of_last_call();
         }
     }

@@ -1,45 +1,57 @@
-//! Answers of the Topology Service, kept for as long as it says and, for a Cell that was found,
-//! beyond: the last good answer outlives an outage. Bounded; time is an argument.
+//! Caches the classifications of the Topology Service for as long as it allows. A Cell that was
+//! found is kept beyond that, so that the last good classification survives an outage. The cache is
+//! bounded, and the time is an argument.
+
+mod lifetime;
+mod shared;
+mod two_generation;
 
 use std::rc::Rc;
 
-use crate::classify::{Answer, Cell};
+use crate::classify::{CellAddresses, Classification};
 use crate::config::CacheConfig;
-use crate::decision::{Millis, RETRY_AFTER_SECONDS, Source};
-use crate::generations::Generations;
-use crate::shared::{Record, Shared, Unshared};
+use crate::decision::Source;
+use crate::reply::RETRY_AFTER_SECONDS;
+use crate::time::Millis;
+pub(crate) use lifetime::Lifetime;
+pub use shared::SharedStore;
+use shared::{NoSharedStore, SharedRecord};
+pub(crate) use two_generation::TwoGenerationCache;
 
-/// Found and not found are kept apart, so that a flood of unknown names cannot push out a Cell.
+/// The cache of one worker. Keys are queries, that is, the bodies of classify requests.
+///
+/// Cells and "not found" are kept apart, so that a flood of unknown names cannot evict a Cell.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    found: Generations<Entry>,
-    missing: Generations<Millis>,
+    found: TwoGenerationCache<CachedCell>,
+    /// The end of the freshness of each "not found".
+    missing: TwoGenerationCache<Millis>,
     config: CacheConfig,
-    shared: Box<dyn Shared>,
+    store: Box<dyn SharedStore>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    cell: Rc<Cell>,
+struct CachedCell {
+    cell: Rc<CellAddresses>,
     fresh_until: Millis,
-    /// Until then it serves while it is asked for anew.
+    /// Until then the Cell is served while it is revalidated.
     revalidating_until: Millis,
-    /// Until then it serves unasked, for asking failed.
+    /// Until then the Cell is served without revalidation, because revalidation failed.
     stale_until: Millis,
-    /// Until then nobody else need ask for it anew.
-    asked_until: Millis,
+    /// Until then no other request starts a revalidation.
+    refresh_paused_until: Millis,
 }
 
-impl From<Record> for Entry {
-    fn from(record: Record) -> Self {
+impl From<SharedRecord> for CachedCell {
+    fn from(record: SharedRecord) -> Self {
         let (fresh_until, revalidating_until) = (record.fresh_until(), record.revalidating_until());
-        let (stale_until, asked_until) = (Millis(0), Millis(0));
+        let (stale_until, refresh_paused_until) = (Millis(0), Millis(0));
         let cell = Rc::new(record.cell);
-        Self { cell, fresh_until, revalidating_until, stale_until, asked_until }
+        Self { cell, fresh_until, revalidating_until, stale_until, refresh_paused_until }
     }
 }
 
-impl Entry {
+impl CachedCell {
     fn source(&self, now: Millis) -> Option<Source> {
         if now < self.fresh_until {
             Some(Source::Cache)
@@ -56,128 +68,110 @@ impl Entry {
 impl Cache {
     pub(crate) fn new(config: CacheConfig) -> Self {
         Self {
-            found: Generations::new(config.max_entries),
-            missing: Generations::new(config.max_entries),
+            found: TwoGenerationCache::new(config.max_entries),
+            missing: TwoGenerationCache::new(config.max_entries),
             config,
-            shared: Box::new(Unshared),
+            store: Box::new(NoSharedStore),
         }
     }
 
-    /// Keeps what it finds in `shared` too, and looks there for what it does not have.
-    pub(crate) fn share(&mut self, shared: Box<dyn Shared>) {
-        self.shared = shared;
+    /// Also writes Cells to `store`, and reads those that this cache does not have.
+    pub(crate) fn use_store(&mut self, store: Box<dyn SharedStore>) {
+        self.store = store;
     }
 
-    /// Answers kept, of both kinds.
+    /// Returns the number of entries of both kinds.
     pub(crate) fn len(&self) -> usize {
         self.found.len() + self.missing.len()
     }
 
-    /// An answer that may serve now.
-    pub(crate) fn get(&mut self, question: &str, now: Millis) -> Option<(Answer, Source)> {
-        if let Some(found) = self.serving(question, now) {
+    /// Returns a classification that may be served now.
+    pub(crate) fn get(&mut self, query: &str, now: Millis) -> Option<(Classification, Source)> {
+        if let Some(found) = self.servable(query, now) {
             return Some(found);
         }
-        if self.missing.get(question).is_some_and(|fresh_until| now < *fresh_until) {
-            return Some((Answer::NotFound, Source::Cache));
+        if self.missing.get(query).is_some_and(|fresh_until| now < *fresh_until) {
+            return Some((Classification::NotFound, Source::Cache));
         }
-        self.adopt(question);
-        self.serving(question, now)
+        self.load(query);
+        self.servable(query, now)
     }
 
-    fn serving(&mut self, question: &str, now: Millis) -> Option<(Answer, Source)> {
-        let entry = self.found.get(question)?;
-        let source = entry.source(now)?;
-        Some((Answer::Found(Rc::clone(&entry.cell)), source))
+    fn servable(&mut self, query: &str, now: Millis) -> Option<(Classification, Source)> {
+        let cached = self.found.get(query)?;
+        let source = cached.source(now)?;
+        Some((Classification::Found(Rc::clone(&cached.cell)), source))
     }
 
-    /// Takes over what another worker or an earlier configuration found later than this one.
-    fn adopt(&mut self, question: &str) {
-        let Some(record) = Record::read(question, &*self.shared) else { return };
-        let known = self.found.get(question).map(|entry| entry.fresh_until);
+    /// Loads a record from the store if it is newer than this worker's.
+    fn load(&mut self, query: &str) {
+        let Some(record) = SharedRecord::read(query, &*self.store) else { return };
+        let known = self.found.get(query).map(|cached| cached.fresh_until);
         if known.is_none_or(|known| known < record.fresh_until()) {
-            self.found.put(question, Entry::from(record));
+            self.found.put(query, CachedCell::from(record));
         }
     }
 
-    /// Whether the caller is to ask a question anew; if so, nobody else is for `pause_ms`.
-    pub(crate) fn claim_refresh(&mut self, question: &str, pause_ms: u64, now: Millis) -> bool {
-        let Some(entry) = self.found.get(question) else { return false };
-        let due = now >= entry.asked_until;
+    /// Returns whether the caller should revalidate a query. If so, no other caller does within
+    /// `pause_ms`.
+    pub(crate) fn claim_refresh(&mut self, query: &str, pause_ms: u64, now: Millis) -> bool {
+        let Some(cached) = self.found.get(query) else { return false };
+        let due = now >= cached.refresh_paused_until;
         if due {
-            entry.asked_until = now.plus(pause_ms);
+            cached.refresh_paused_until = now.plus(pause_ms);
         }
         due
     }
 
-    /// Keeps an answer; `lifetime` is the service's own word.
-    pub(crate) fn put(&mut self, question: &str, answer: &Answer, lifetime: Lifetime, now: Millis) {
+    /// Stores a classification. `lifetime` is what the service allows.
+    pub(crate) fn put(
+        &mut self,
+        query: &str,
+        classification: &Classification,
+        lifetime: Lifetime,
+        now: Millis,
+    ) {
         let config = &self.config;
-        let fresh_until =
-            |default| jittered(question, now, lifetime.fresh_seconds.unwrap_or(default));
-        match answer {
-            Answer::Found(cell) => {
+        let fresh_until = |default| jittered(query, now, lifetime.fresh_seconds.unwrap_or(default));
+        match classification {
+            Classification::Found(cell) => {
                 let fresh_until = fresh_until(config.positive_ttl_seconds);
                 let beyond =
                     lifetime.stale_seconds.unwrap_or(config.stale_while_revalidate_seconds);
-                self.missing.remove(question);
+                self.missing.remove(query);
                 let revalidating_until = fresh_until.plus_seconds(beyond);
-                let record = Record::new(question, cell, fresh_until, revalidating_until);
-                record.write(&*self.shared);
-                self.found.put(question, Entry::from(record));
+                let record = SharedRecord::new(query, cell, fresh_until, revalidating_until);
+                record.write(&*self.store);
+                self.found.put(query, CachedCell::from(record));
             }
-            Answer::NotFound => {
+            Classification::NotFound => {
                 let fresh_until = fresh_until(config.negative_ttl_seconds);
-                self.found.remove(question);
-                Record::erase(question, &*self.shared);
-                self.missing.put(question, fresh_until);
+                self.found.remove(query);
+                SharedRecord::erase(query, &*self.store);
+                self.missing.put(query, fresh_until);
             }
         }
     }
 
-    /// The Cell once found, however old. It then serves a while unasked, so that an outage costs
-    /// one failed call per question and while, not one per request. A stale "not found" is no good
-    /// answer: the name may have been claimed since.
-    pub(crate) fn last_good(&mut self, question: &str, now: Millis) -> Option<Rc<Cell>> {
-        let entry = self.found.get(question)?;
-        entry.stale_until = now.plus_seconds(RETRY_AFTER_SECONDS);
-        entry.asked_until = entry.stale_until;
-        Some(Rc::clone(&entry.cell))
+    /// Returns the last Cell found, however old. It is then served without revalidation for a
+    /// while, so that an outage costs one failed call per query and interval instead of one per
+    /// request. A stale "not found" is never served: the name may have been claimed since.
+    pub(crate) fn last_good(&mut self, query: &str, now: Millis) -> Option<Rc<CellAddresses>> {
+        let cached = self.found.get(query)?;
+        cached.stale_until = now.plus_seconds(RETRY_AFTER_SECONDS);
+        cached.refresh_paused_until = cached.stale_until;
+        Some(Rc::clone(&cached.cell))
     }
 }
 
-/// Up to a tenth early, differently for each question and moment: workers that filled their caches
-/// together do not ask again together.
-fn jittered(question: &str, now: Millis, seconds: u32) -> Millis {
+/// Returns the end of a lifetime, up to a tenth early. The jitter depends on query and time, so that
+/// workers that filled their caches together do not revalidate together.
+fn jittered(query: &str, now: Millis, seconds: u32) -> Millis {
     let span = u64::from(seconds) * 100;
     let moment = now.0.to_le_bytes();
-    let noise = u64::from(crc32fast::hash(&[question.as_bytes(), &moment].concat()));
+    let noise = u64::from(crc32fast::hash(&[query.as_bytes(), &moment].concat()));
     let early = noise.checked_rem(span).unwrap_or_default();
     Millis(now.plus_seconds(seconds).0.saturating_sub(early))
-}
-
-/// What a `Cache-Control` value says of an answer's life, in seconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Lifetime {
-    /// `max-age`; 0 where it may not be kept fresh at all.
-    pub(crate) fresh_seconds: Option<u32>,
-    /// `stale-while-revalidate` (RFC 5861); 0 where it may not serve stale.
-    pub(crate) stale_seconds: Option<u32>,
-}
-
-impl Lifetime {
-    pub(crate) fn of(cache_control: &[u8]) -> Self {
-        let text = std::str::from_utf8(cache_control).unwrap_or_default().to_ascii_lowercase();
-        let directives = || text.split(',').map(str::trim);
-        if directives().any(|directive| matches!(directive, "no-store" | "no-cache")) {
-            return Self { fresh_seconds: Some(0), stale_seconds: Some(0) };
-        }
-        let seconds = |name: &str| directives().find_map(|d| d.strip_prefix(name)?.parse().ok());
-        Self {
-            fresh_seconds: seconds("max-age="),
-            stale_seconds: seconds("stale-while-revalidate="),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Cases of a ruleset, `NAME.cases.json` beside `NAME.json`: a request, the directory a Topology
-//! Service would answer from, and what must come of it. They document the ruleset, and run against
-//! the router here and against the compiled filter in the wasm harness.
+//! The cases of a ruleset, `NAME.cases.json` next to `NAME.json`. Each has a request, the directory of
+//! a Topology Service, and the expected result. They document the ruleset, and run against the router
+//! here and against the compiled filter in the wasm harness.
 
 mod directory;
 mod secret;
@@ -10,82 +10,85 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::config::{self, OneOrMany};
-use crate::{
-    CallResult, ConfigError, Decision, Headers, LocalReply, Millis, Request, Router, Step,
-};
+use crate::classify::CallResult;
+use crate::config::{self, ConfigError, OneOrMany};
+use crate::decision::Decision;
+use crate::reply::LocalReply;
+use crate::request::{Headers, Request};
+use crate::router::{Router, Step};
+use crate::time::Millis;
 pub use directory::Directory;
 pub use secret::{Credential, Secret};
 
-/// A case file.
+/// A file of cases.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Cases"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CaseFile {
-    /// Where editors find the schema; read by nobody else.
+    /// The schema, for editors.
     #[serde(rename = "$schema", default)]
     pub schema: Option<String>,
-    /// What the cases show, for their reader.
+    /// What the cases have in common; for the reader.
     #[serde(default)]
     pub description: String,
-    /// What the Topology Service knows, unless a case says otherwise.
+    /// The directory of the Topology Service, unless a case has its own.
     pub topology: Directory,
     /// The cases.
     pub cases: Vec<Case>,
 }
 
 impl CaseFile {
-    /// Reads a case file.
+    /// Parses a case file.
     ///
     /// # Errors
-    /// [`ConfigError::Json`] with the path of the field at fault.
+    /// [`ConfigError::Json`] names the path of the invalid field.
     pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
         config::from_json(json)
     }
 
-    /// What answers a case's calls.
+    /// Returns the directory that serves the calls of a case.
     #[must_use]
     pub fn directory<'c>(&'c self, case: &'c Case) -> &'c Directory {
         case.topology.as_ref().unwrap_or(&self.topology)
     }
 }
 
-/// One request and its outcome.
+/// One request and its expected result.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Case {
-    /// A sentence.
+    /// A sentence that states what the case shows.
     pub name: String,
-    /// What a client sends.
+    /// The request of the client.
     pub request: CaseRequest,
-    /// Replaces the file's directory.
+    /// The directory of this case, instead of the file's.
     #[serde(default)]
     pub topology: Option<Directory>,
-    /// What must come of it.
+    /// The expected result.
     pub expect: Expect,
 }
 
-/// A request as a client would describe it.
+/// A request.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CaseRequest {
-    /// `GET` unless given.
+    /// The method, by default `GET`.
     #[serde(default = "get")]
     pub method: String,
     /// The authority.
     #[serde(default = "gitlab_example")]
     pub host: String,
-    /// Path and query.
+    /// The path and the query.
     pub path: String,
-    /// `Authorization: Basic`.
+    /// The credentials of `Authorization: Basic`.
     #[serde(default)]
     pub basic: Option<Credential>,
-    /// `Authorization: Bearer`.
+    /// The token of `Authorization: Bearer`.
     #[serde(default)]
     pub bearer: Option<Secret>,
-    /// Further headers; a list repeats the header.
+    /// Other headers; a list repeats the header.
     #[serde(default)]
     pub headers: BTreeMap<String, OneOrMany<Secret>>,
 }
@@ -99,7 +102,7 @@ fn gitlab_example() -> String {
 }
 
 impl CaseRequest {
-    /// The headers a host would hand over, pseudo-headers first.
+    /// Returns the headers as a proxy-wasm host provides them, pseudo-headers first.
     #[must_use]
     pub fn headers(&self) -> Headers {
         let pseudo = [(":method", &self.method), (":authority", &self.host), (":path", &self.path)];
@@ -115,35 +118,35 @@ impl CaseRequest {
     }
 }
 
-/// What comes of a request. A field that is left out must be absent, but for `type`.
+/// The result of a request. An omitted field must be absent, except `type`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Expect {
-    /// The id of the rule that decided.
+    /// The id of the deciding rule.
     #[serde(default)]
     pub rule: Option<String>,
-    /// The cluster the request goes to.
+    /// The cluster to which the request is routed.
     #[serde(default)]
     pub cell: Option<String>,
-    /// `x-gitlab-http-router-rule-type`; any if left out.
+    /// `x-gitlab-http-router-rule-type`; any value if omitted.
     #[serde(default)]
     pub r#type: Option<String>,
     /// `x-cell-hash-key`.
     #[serde(default)]
     pub hash_key: Option<String>,
-    /// The path the Cell sees instead of the client's, without query.
+    /// The path that replaces the client's, without the query.
     #[serde(default)]
     pub rewrite_path: Option<String>,
-    /// Bodies of the calls to the Topology Service, in order.
+    /// The bodies of the calls to the Topology Service, in order.
     #[serde(default)]
     pub calls: Vec<Value>,
-    /// The answer at the edge.
+    /// The response of the edge.
     #[serde(default)]
     pub reply: Option<ExpectReply>,
 }
 
-/// An answer at the edge.
+/// A response of the edge.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -155,7 +158,7 @@ pub struct ExpectReply {
 }
 
 impl ExpectReply {
-    /// Reads the reply out of what a client would see.
+    /// Reads the reply from the response that a client receives.
     #[must_use]
     pub fn of(status: u16, body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -165,7 +168,7 @@ impl ExpectReply {
 }
 
 impl Expect {
-    /// What a decision looks like from outside.
+    /// Returns the result that a decision has for an observer.
     #[must_use]
     pub fn of(decision: Decision) -> Self {
         Self {
@@ -178,85 +181,86 @@ impl Expect {
         }
     }
 
-    /// Compares with what was seen.
+    /// Compares the expected with the actual result.
     ///
     /// # Errors
-    /// Both sides, in words.
-    pub fn check(&self, seen: &Self) -> Result<(), String> {
+    /// The fields that differ, in words.
+    pub fn check(&self, actual: &Self) -> Result<(), String> {
         let expected =
-            Self { r#type: self.r#type.clone().or_else(|| seen.r#type.clone()), ..self.clone() };
-        if expected == *seen {
+            Self { r#type: self.r#type.clone().or_else(|| actual.r#type.clone()), ..self.clone() };
+        if expected == *actual {
             return Ok(());
         }
         let fields = |expect: &Self| serde_json::to_value(expect).unwrap_or_default();
-        Err(difference(&fields(&expected), &fields(seen)))
+        Err(difference(&fields(&expected), &fields(actual)))
     }
 }
 
-/// The fields of two objects that differ, two lines each.
-fn difference(expected: &Value, seen: &Value) -> String {
+/// Describes the fields of two objects that differ, in two lines each.
+fn difference(expected: &Value, actual: &Value) -> String {
     let fields = expected.as_object().into_iter().flatten();
     let differing = fields.filter_map(|(field, expected)| {
-        let seen = seen.get(field).unwrap_or(&Value::Null);
-        (seen != expected)
-            .then(|| format!("{field}: expected {expected}\n{field}:      saw {seen}"))
+        let actual = actual.get(field).unwrap_or(&Value::Null);
+        (actual != expected)
+            .then(|| format!("{field}: expected {expected}\n{field}:   actual {actual}"))
     });
     differing.collect::<Vec<_>>().join("\n")
 }
 
-/// How a router ends with a request.
+/// The last step of a request.
 #[derive(Debug)]
-pub enum End {
-    /// It goes on.
+pub enum FinalStep {
+    /// The request is routed to a Cell.
     Decision(Decision),
-    /// The edge answers.
+    /// The edge responds itself.
     Reply(LocalReply),
 }
 
-/// Takes a request through a router; `answer` is what the Topology Service says to a call's body.
+/// Takes a request through a router. `respond` is the Topology Service: it returns the result of a
+/// call with the given body.
 pub fn drive(
     router: &Router,
     headers: &Headers,
     now: Millis,
-    mut answer: impl FnMut(&[u8]) -> CallResult,
-) -> End {
+    mut respond: impl FnMut(&[u8]) -> CallResult,
+) -> FinalStep {
     let mut step = router.start(&Request::new(headers), now);
     loop {
         step = match step {
-            Step::Continue(decision) => return End::Decision(decision),
-            Step::Reply(reply) => return End::Reply(reply),
-            Step::Ask(calls, pending) => {
-                let answers = calls.iter().map(|call| answer(call.body.as_bytes())).collect();
-                router.resume(pending, answers, now)
+            Step::Continue(decision) => return FinalStep::Decision(decision),
+            Step::Reply(reply) => return FinalStep::Reply(reply),
+            Step::Call(calls, pending) => {
+                let results = calls.iter().map(|call| respond(call.body.as_bytes())).collect();
+                router.resume(pending, results, now)
             }
         };
     }
 }
 
-/// Runs a case against a router; calls are answered from `directory`, each round at once.
+/// Runs a case against a router with `directory` as the Topology Service.
 #[must_use]
 pub fn run(router: &Router, request: &CaseRequest, directory: &Directory, now: Millis) -> Expect {
     let mut calls = Vec::new();
     let end = drive(router, &request.headers(), now, |body| {
-        calls.push(read(body));
-        directory.answer(body)
+        calls.push(parse(body));
+        directory.respond(body)
     });
-    let seen = match end {
-        End::Decision(decision) => Expect::of(decision),
-        End::Reply(reply) => Expect {
+    let result = match end {
+        FinalStep::Decision(decision) => Expect::of(decision),
+        FinalStep::Reply(reply) => Expect {
             reply: Some(ExpectReply::of(reply.status, reply.body.as_bytes())),
             ..Expect::default()
         },
     };
-    Expect { calls, ..seen }
+    Expect { calls, ..result }
 }
 
-fn read(body: &[u8]) -> Value {
+fn parse(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_default()
 }
 
-/// A filter configuration around a ruleset, as small as it may be; a `proxy` rule without an address
-/// goes to `proxy-address`.
+/// Returns a minimal filter configuration with a ruleset. A `proxy` rule without an address routes to
+/// `proxy-address`.
 #[must_use]
 pub fn filter_config(ruleset: &Value) -> Value {
     json!({

@@ -1,6 +1,7 @@
-//! The JSON a filter is configured with: the serde model, as written. [`crate::Ruleset`] compiles
-//! the ruleset in it; what is refused there and here is a [`ConfigError`] naming rule and field.
+//! The filter's JSON configuration: the serde models of what users write. [`crate::Ruleset`] compiles
+//! the ruleset. Both report errors as [`ConfigError`], which names the rule and the field.
 
+mod error;
 mod one_or_many;
 mod ruleset;
 mod unique;
@@ -9,51 +10,21 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use error::ConfigError;
 pub use one_or_many::OneOrMany;
 pub use ruleset::{
     ActionModel, ClaimModel, ClassifyModel, ClassifyType, MatchModel, OnUnavailable, ProxyModel,
     RuleModel, RulesetModel, Target, TransformModel, ValidateModel,
 };
 
-/// Why a configuration is refused; the text names the rule's id, if in one, and the field.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// No JSON, an unknown or missing field, or a value of the wrong type.
-    #[error("{field}: {problem}")]
-    Json {
-        /// The field's path, such as `cache.maxEntries`; `.` is the whole document.
-        field: String,
-        /// What serde says of it.
-        problem: String,
-    },
-    /// A value that is well-formed but cannot be.
-    #[error("{field}: {problem}")]
-    Value {
-        /// The field's path.
-        field: &'static str,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// A rule that is well-formed but cannot be.
-    #[error("rule `{rule}`, {field}: {problem}")]
-    Rule {
-        /// The rule's id, or `#n` (from 1) where it has none.
-        rule: String,
-        /// The rule's field, such as `classify[0].value`.
-        field: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
-/// Reads any of this module's documents.
+/// Parses any of this module's documents.
 ///
 /// # Errors
-/// [`ConfigError::Json`] with the path of the field at fault.
+/// [`ConfigError::Json`] names the path of the invalid field.
 pub fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let read = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        // Where the text ends before a key does, the path ends in `?`.
+        // The path ends in `?` if the text ends within a key.
         let path = error.path().to_string();
         let field = path.trim_end_matches('?').trim_end_matches('.');
         let field = if field.is_empty() { "." } else { field }.to_owned();
@@ -67,30 +38,30 @@ pub fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {
     Ok(read)
 }
 
-/// Reads any JSON in which no object has a key twice.
+/// Parses any JSON in which no object has a repeated key.
 ///
 /// # Errors
-/// [`ConfigError::Json`] with the path of the object at fault.
+/// [`ConfigError::Json`] names the path of the invalid object.
 pub fn unique_json(json: &[u8]) -> Result<Value, ConfigError> {
     from_json::<unique::Unique>(json).map(Value::from)
 }
 
-/// More would make one request's fan-out a weapon.
+/// The highest allowed `maxNamespaces`: a single request must not cause a flood of calls.
 const MAX_NAMESPACES: usize = 100;
 
-/// What Envoy hands the filter as its plugin configuration.
+/// The plugin configuration that Envoy passes to the filter.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FilterConfig {
-    /// Whom to ask.
+    /// The Topology Service.
     pub topology_service: TopologyService,
-    /// How answers are kept.
+    /// How classifications are cached.
     #[serde(default)]
     pub cache: CacheConfig,
-    /// Distinct namespaces one request may ask for, 1 to 100.
+    /// The number of distinct namespaces in one request, 1 to 100.
     #[serde(default = "default_max_namespaces")]
     pub max_namespaces: usize,
-    /// Where a `proxy` rule without an address goes.
+    /// The address for `proxy` rules that have none.
     #[serde(default)]
     pub proxy_address: Option<String>,
     /// Whether responses carry `x-cell` and `x-cell-rule`.
@@ -101,21 +72,21 @@ pub struct FilterConfig {
 }
 
 impl FilterConfig {
-    /// What must hold beyond the types; the ruleset has its own checks.
+    /// Checks the values; the ruleset is checked separately.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let topology = &self.topology_service;
         let namespaces = 1..=MAX_NAMESPACES;
-        // Istio's cluster names hold `|`, so this is wider than an address.
-        let named = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        let minute = |milliseconds: u64| (1..=60_000).contains(&milliseconds);
-        let not_a_minute = "must be 1 to 60000";
+        // Wider than a Cell's address, because Istio's cluster names contain `|`.
+        let is_name = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+        let in_a_minute = |milliseconds: u64| (1..=60_000).contains(&milliseconds);
+        let out_of_range = "must be 1 to 60000";
         for (holds, field, problem) in [
-            (named(&topology.cluster), "topologyService.cluster", "not a cluster's name"),
-            (named(&topology.authority), "topologyService.authority", "not a host"),
-            (minute(topology.timeout_ms), "topologyService.timeoutMs", not_a_minute),
+            (is_name(&topology.cluster), "topologyService.cluster", "not a valid cluster name"),
+            (is_name(&topology.authority), "topologyService.authority", "not a valid host"),
+            (in_a_minute(topology.timeout_ms), "topologyService.timeoutMs", out_of_range),
             (topology.retries <= 10, "topologyService.retries", "must be 0 to 10"),
-            (minute(topology.backoff_ms), "topologyService.backoffMs", not_a_minute),
-            (minute(topology.budget_ms), "topologyService.budgetMs", not_a_minute),
+            (in_a_minute(topology.backoff_ms), "topologyService.backoffMs", out_of_range),
+            (in_a_minute(topology.budget_ms), "topologyService.budgetMs", out_of_range),
             (self.cache.max_entries >= 2, "cache.maxEntries", "must be at least 2"),
             (namespaces.contains(&self.max_namespaces), "maxNamespaces", "must be 1 to 100"),
         ] {
@@ -131,28 +102,28 @@ fn default_max_namespaces() -> usize {
     10
 }
 
-/// The Topology Service as Envoy knows it.
+/// How Envoy reaches the Topology Service.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TopologyService {
-    /// Envoy's cluster.
+    /// The name of Envoy's cluster.
     pub cluster: String,
     /// The `:authority` of calls.
     pub authority: String,
-    /// Milliseconds for one call, 1 to 60000.
+    /// The timeout of one call in milliseconds, 1 to 60000.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: u64,
-    /// How often a question is asked again after a passing failure, 0 to 10.
+    /// The number of retries after a transient failure, 0 to 10.
     #[serde(default = "default_retries")]
     pub retries: u32,
-    /// Milliseconds before the first retry, 1 to 60000; doubled for each further one, 250 at most
-    /// unless this is more, and up to a half less by chance.
+    /// The backoff before the first retry in milliseconds, 1 to 60000. It doubles with each retry up
+    /// to 250, or this value if larger, and jitter shortens it by up to a half.
     #[serde(default = "default_backoff_ms")]
     pub backoff_ms: u64,
-    /// Milliseconds one request waits for answers, retries and all, 1 to 60000.
+    /// The milliseconds that one request waits for the service, including retries, 1 to 60000.
     #[serde(default = "default_budget_ms")]
     pub budget_ms: u64,
-    /// Where its design puts the registry's address.
+    /// How the service returns the address of a Cell's registry.
     #[serde(default)]
     pub registry_design: RegistryDesign,
 }
@@ -173,29 +144,32 @@ fn default_budget_ms() -> u64 {
     2500
 }
 
-/// How a Topology Service tells a Cell's registry from its web address; both designs exist.
+/// How a Topology Service distinguishes a Cell's registry address from its web address. Both designs
+/// exist.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RegistryDesign {
-    /// Every answer has `proxy.registryAddress` beside `proxy.address` (as built by GitLab).
+    /// Each response has `proxy.registryAddress` next to `proxy.address` (GitLab's implementation).
     #[default]
     Answer,
-    /// The request says `target: REGISTRY`, the answer's `proxy.address` is of that (Cells ADR 017).
+    /// The request has `target: REGISTRY`, and `proxy.address` is the address of that target (Cells
+    /// ADR 017).
     Request,
 }
 
-/// Bounds and lifetimes of kept answers; a `Cache-Control: max-age` in an answer wins.
+/// The bounds and lifetimes of cached classifications. `Cache-Control: max-age` in a response
+/// overrides the lifetimes.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CacheConfig {
-    /// Answers kept per worker, of each kind (found, not found).
+    /// The number of entries per worker and kind (found, not found).
     pub max_entries: usize,
-    /// Seconds a Cell that was found stays fresh.
+    /// The seconds for which a found Cell is fresh.
     pub positive_ttl_seconds: u32,
-    /// Seconds a "not found" stays fresh.
+    /// The seconds for which a "not found" is fresh.
     pub negative_ttl_seconds: u32,
-    /// Seconds an expired Cell still serves while it is asked for anew; a `Cache-Control:
-    /// stale-while-revalidate` in an answer wins.
+    /// The seconds for which an expired Cell is served while it is revalidated. `Cache-Control:
+    /// stale-while-revalidate` in a response overrides it.
     pub stale_while_revalidate_seconds: u32,
 }
 

@@ -1,135 +1,27 @@
-//! What the router does with one request and why, rule by rule. It is the router itself that
-//! decides, with one rule, with two, and so on: what a further rule asks and decides is what it adds.
+//! Explains rule by rule how a request is routed.
+//!
+//! The router itself makes the decisions: it runs with the first rule, then with the first two, and
+//! so on. The calls and the decision that a further rule adds are that rule's.
 
-mod written;
+mod describe;
+mod report;
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
 use serde_json::Value;
 
-use crate::cases::{self, Directory, End};
-use crate::config::{self, ConfigError, RuleModel, RulesetModel, Target};
-use crate::decision::{LocalReply, Millis, Refusal};
-use crate::ruleset::Miss;
-use crate::variables::Variables;
-use crate::{CallResult, Headers, Request, Router};
-pub(crate) use written::{names, reads};
+use crate::cases::{self, Directory, FinalStep};
+use crate::config::{self, ConfigError, RuleModel, RulesetModel};
+use crate::reply::{LocalReply, Rejection};
+use crate::request::{Headers, Request};
+use crate::router::Router;
+use crate::rules::Mismatch;
+use crate::rules::variables::Variables;
+use crate::time::Millis;
+pub use report::{ExplainedCall, ExplainedOutcome, ExplainedRule, ExplainedVariable, Explanation};
 
-/// The way of a request through the rules.
-#[derive(Debug, Clone, Serialize)]
-pub struct Explanation {
-    /// The rules that were tried, in order.
-    pub rules: Vec<Tried>,
-    /// What came of it.
-    pub outcome: Outcome,
-}
-
-/// One rule that was tried.
-#[derive(Debug, Clone, Serialize)]
-pub struct Tried {
-    /// Its id.
-    pub rule: String,
-    /// Why it does not apply; none if it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub miss: Option<String>,
-    /// Why transforms set nothing.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unread: Vec<String>,
-    /// The variables it reads or sets, as `decoded.c`, and their texts; none if it does not exist.
-    pub variables: Vec<Variable>,
-    /// What it asked, in order.
-    pub calls: Vec<Asked>,
-}
-
-/// A variable and what it holds.
-#[derive(Debug, Clone, Serialize)]
-pub struct Variable {
-    /// As it is read: `name` or `name.field`.
-    pub name: String,
-    /// Its texts: none if it does not exist, several if it is a list.
-    pub texts: Vec<String>,
-    /// Whether it may hold a credential or a part of one.
-    pub secret: bool,
-}
-
-/// A call to the Topology Service.
-#[derive(Debug, Clone, Serialize)]
-pub struct Asked {
-    /// The body POSTed.
-    pub question: Value,
-    /// The answer's body; none if there was no answer.
-    pub answer: Option<Value>,
-    /// The answer's status.
-    pub status: Option<u16>,
-}
-
-/// What the router said in the end.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "outcome", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Outcome {
-    /// The request goes on.
-    Decision {
-        /// The rule that decided.
-        rule: String,
-        /// Envoy's cluster.
-        cluster: String,
-        /// Which of the Cell's addresses it is; none for a fixed address.
-        target: Option<Target>,
-        /// Where the answer came from.
-        source: &'static str,
-        /// The request headers that are set.
-        headers: BTreeMap<&'static str, String>,
-        /// The path the Cell sees instead.
-        rewrite_path: Option<String>,
-    },
-    /// The edge answers.
-    Reply {
-        /// The rule that led to it; none if no rule saw the request.
-        rule: Option<String>,
-        /// Why, as in logs and metrics.
-        refusal: &'static str,
-        /// The HTTP status.
-        status: u16,
-        /// The body.
-        body: Value,
-    },
-}
-
-impl Explanation {
-    /// Says only how long what may be a credential is.
-    pub fn hide_secrets(&mut self) {
-        for rule in &mut self.rules {
-            for Variable { texts, secret, .. } in &mut rule.variables {
-                texts.iter_mut().for_each(|text| hide(text, *secret));
-            }
-            rule.calls.iter_mut().for_each(|call| hide_within(&mut call.question));
-        }
-        if let Outcome::Decision { headers, rewrite_path, .. } = &mut self.outcome {
-            headers.values_mut().chain(rewrite_path).for_each(|text| hide(text, false));
-        }
-    }
-}
-
-fn hide(text: &mut String, secret: bool) {
-    if secret || gitlab::redact::looks_like_credential(text.as_bytes()) {
-        *text = format!("(hidden, {} characters)", text.chars().count());
-    }
-}
-
-fn hide_within(json: &mut Value) {
-    match json {
-        Value::String(text) => hide(text, false),
-        Value::Array(items) => items.iter_mut().for_each(hide_within),
-        Value::Object(fields) => fields.values_mut().for_each(hide_within),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// Explains one request; `config` is the filter's configuration, `directory` the Topology Service.
+/// Explains one request. `config` is the filter's configuration, `directory` the Topology Service.
 ///
 /// # Errors
-/// [`ConfigError`] as the filter refuses the configuration.
+/// [`ConfigError`] if the filter would reject the configuration.
 pub fn explain(
     config: &Value,
     headers: &Headers,
@@ -141,93 +33,84 @@ pub fn explain(
     let json = config.to_string();
     let router = || Router::from_json(json.as_bytes());
     let whole = router()?;
-    // With no rule at all, only what no rule should see is refused.
+    // Without rules, the router still rejects what no rule may see.
     let (end, _) = run(&router()?.limited_to(0), headers, directory);
     let mut decided = outcome(end, None);
-    let mut rules: Vec<Tried> = Vec::new();
-    let mut asked = 0;
+    let mut rules: Vec<ExplainedRule> = Vec::new();
+    let mut known_calls = 0;
     for (index, model) in models.iter().enumerate() {
         if decided.is_some() {
             break;
         }
-        let mut rule = tried(&whole, index, model, headers);
-        if rule.miss.is_none() {
+        let mut rule = explain_rule(&whole, index, model, headers);
+        if rule.mismatch.is_none() {
             let (end, calls) = run(&router()?.limited_to(index + 1), headers, directory);
-            rule.calls = calls.into_iter().skip(asked).collect();
-            asked += rule.calls.len();
+            rule.calls = calls.into_iter().skip(known_calls).collect();
+            known_calls += rule.calls.len();
             decided = outcome(end, Some(model));
         }
         rules.push(rule);
     }
-    let no_cell = || Outcome::of(&LocalReply::from(Refusal::NoCell), None);
+    let no_cell = || ExplainedOutcome::of_reply(&LocalReply::from(Rejection::NoCell), None);
     Ok(Explanation { rules, outcome: decided.unwrap_or_else(no_cell) })
 }
 
-fn run(router: &Router, headers: &Headers, directory: &Directory) -> (End, Vec<Asked>) {
+fn run(
+    router: &Router,
+    headers: &Headers,
+    directory: &Directory,
+) -> (FinalStep, Vec<ExplainedCall>) {
     let mut calls = Vec::new();
     let end = cases::drive(router, headers, Millis(0), |body| {
-        let answer = directory.answer(body);
-        calls.push(Asked::new(body, &answer));
-        answer
+        let result = directory.respond(body);
+        calls.push(ExplainedCall::new(body, &result));
+        result
     });
     (end, calls)
 }
 
-impl Asked {
-    fn new(question: &[u8], answer: &CallResult) -> Self {
-        let read = |body: &[u8]| serde_json::from_slice(body).unwrap_or_default();
-        let answer = answer.as_ref().ok();
-        Self {
-            question: read(question),
-            answer: answer.map(|answer| read(&answer.body)),
-            status: answer.map(|answer| answer.status),
-        }
-    }
-}
-
-fn tried(router: &Router, index: usize, model: &RuleModel, headers: &Headers) -> Tried {
-    let mut held = Variables::default();
+fn explain_rule(
+    router: &Router,
+    index: usize,
+    model: &RuleModel,
+    headers: &Headers,
+) -> ExplainedRule {
+    let mut values = Variables::default();
     let rule = router.ruleset().rules.get(index);
     let request = Request::new(headers);
-    let miss = rule.and_then(|rule| rule.applies(&request, &mut held).err());
-    let (mut variables, mut unread) = (Vec::new(), Vec::new());
-    if !matches!(miss, Some(Miss::Match(_))) {
-        unread.extend(rule.into_iter().flat_map(|rule| rule.unread(&request, &mut held)));
-        variables = written::variables(model, &held);
+    let mismatch = rule.and_then(|rule| rule.matches(&request, &mut values).err());
+    let (mut variables, mut failed) = (Vec::new(), Vec::new());
+    if !matches!(mismatch, Some(Mismatch::Match(_))) {
+        failed.extend(
+            rule.into_iter().flat_map(|rule| rule.failed_transforms(&request, &mut values)),
+        );
+        variables = describe::variables(model, &values);
     }
-    Tried {
+    ExplainedRule {
         rule: model.id.clone(),
-        miss: miss.map(|miss| written::why(miss, model)),
-        unread: unread.iter().map(|(at, why)| format!("transform[{at}]: {why}")).collect(),
+        mismatch: mismatch.map(|mismatch| describe::mismatch(mismatch, model)),
+        failed_transforms: failed
+            .iter()
+            .map(|(at, why)| format!("transform[{at}]: {why}"))
+            .collect(),
         variables,
         calls: Vec::new(),
     }
 }
 
-/// What an end means if the rules so far end there; none if the next rule goes on.
-fn outcome(end: End, model: Option<&RuleModel>) -> Option<Outcome> {
+/// Returns the outcome if the rules so far decide, or `None` if the next rule is tried.
+fn outcome(end: FinalStep, model: Option<&RuleModel>) -> Option<ExplainedOutcome> {
     match end {
-        End::Reply(reply) if reply.refusal == Refusal::NoCell => None,
-        End::Reply(reply) => Some(Outcome::of(&reply, model)),
-        End::Decision(decision) => Some(Outcome::Decision {
+        FinalStep::Reply(reply) if reply.rejection == Rejection::NoCell => None,
+        FinalStep::Reply(reply) => Some(ExplainedOutcome::of_reply(&reply, model)),
+        FinalStep::Decision(decision) => Some(ExplainedOutcome::Decision {
             headers: decision.headers().map(|(name, value)| (name, value.to_owned())).collect(),
-            target: model.and_then(written::target),
+            target: model.and_then(describe::target),
             source: decision.source.as_str(),
             rule: decision.rule,
             cluster: decision.cluster,
             rewrite_path: decision.rewrite_path,
         }),
-    }
-}
-
-impl Outcome {
-    fn of(reply: &LocalReply, model: Option<&RuleModel>) -> Self {
-        Self::Reply {
-            rule: model.map(|model| model.id.clone()),
-            refusal: reply.refusal.as_str(),
-            status: reply.status,
-            body: serde_json::from_str(&reply.body).unwrap_or_default(),
-        }
     }
 }
 

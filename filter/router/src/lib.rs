@@ -1,23 +1,24 @@
-//! Decides which Cell a docker request belongs to. Pure: no I/O, no clock.
+//! Decides which Cell a docker request belongs to. The crate is pure: it performs no I/O and reads no
+//! clock.
 //!
-//! A caller builds a [`Router`] from the filter's JSON configuration, shows it each [`Request`] and
-//! carries out the [`Step`] that comes back. The way of a request through here:
+//! A caller creates a [`Router`] from the filter's JSON configuration, passes it each [`Request`], and
+//! carries out the [`Step`] that it returns. A request passes through these modules:
 //!
-//! 1. `refusal`: what edge and Cell could read differently is answered with 400.
-//! 2. `ruleset`: rules are tried in order. A rule's matchers must all hold (`matcher`), its
-//!    transforms decode tokens and scopes (`transform`, `scope`, the crate `gitlab`) into variables
-//!    (`variables`), and what it wants to exist must exist.
-//! 3. `classify`: the rule's questions to the Topology Service are answered by the `cache` or
-//!    become calls; the request waits as a [`Pending`] and [`Router::resume`] goes on.
-//! 4. `decision`: a Cell was found, or the next question and the next rule are tried. Not found is
-//!    not unavailable: the former goes on, the latter uses the last good answer, asks again while
-//!    there is time, or answers 503.
+//! 1. `reject` answers requests that the edge and a Cell could interpret differently with 400.
+//! 2. `rules` are tried in order. All matchers of a rule must hold, its transforms decode tokens and
+//!    scopes into variables (with the crate `gitlab`), and the variables it requires must exist.
+//! 3. `classify` turns the rule's entries into queries to the Topology Service. The `cache` answers
+//!    them, or the router returns calls, and the request waits as a [`Pending`] until
+//!    [`Router::resume`].
+//! 4. A Cell that was found becomes a [`Decision`]. "Not found" leads to the next query and the next
+//!    rule. An unavailable service does not: the last good response is served, or the call is retried
+//!    while time is left, or the edge responds with 503.
 //!
-//! What a worker counted on the way is a [`Tally`]; answers that expired are asked for beside all
-//! requests ([`Router::take_refreshes`]).
+//! [`Router::take_stats`] returns what a worker counted; [`Router::take_refreshes`] returns calls that
+//! revalidate expired cache entries in the background.
 //!
-//! For those who write rules there are `cases`, `explain`, `lint` and `schema`, each behind a feature
-//! and none in the filter; the `ruleset` command makes them of use.
+//! The modules `cases`, `explain`, `lint`, `schema` and `install` are for the authors of rules and for
+//! the `ruleset` command. Each is behind a feature, and none is part of the filter.
 #![forbid(unsafe_code)]
 
 mod cache;
@@ -28,33 +29,30 @@ pub mod config;
 mod decision;
 #[cfg(feature = "cases")]
 pub mod explain;
-mod generations;
 #[cfg(feature = "install")]
 pub mod install;
-#[cfg(feature = "cases")]
-pub mod lint;
-mod matcher;
-mod pattern;
-mod refusal;
+mod reject;
+mod reply;
 mod request;
 mod router;
-mod ruleset;
-#[cfg(feature = "schema")]
-pub mod schema;
-mod scope;
-mod shared;
-mod tally;
-mod transform;
-mod variables;
+mod rules;
+mod stats;
+mod time;
 
-pub use classify::{CLASSIFY_PATH, CallError, CallOutcome, CallResult, HttpAnswer};
+pub use cache::SharedStore;
+pub use classify::{CLASSIFY_PATH, CallError, CallOutcome, CallResponse, CallResult};
 pub use config::ConfigError;
 pub use decision::{
-    CELL, CELL_CLUSTER, CELL_HASH_KEY, CELL_RULE, Call, Decision, FORWARDED_HOST, LocalReply,
-    Millis, RULE_ACTION, RULE_TYPE, Refusal, RuleAction, Source, Step, is_owned_header,
+    CELL, CELL_CLUSTER, CELL_HASH_KEY, CELL_RULE, Decision, FORWARDED_HOST, RULE_ACTION, RULE_TYPE,
+    RuleAction, Source, is_owned_header,
 };
+pub use reply::{LocalReply, Rejection};
 pub use request::{Headers, Request};
-pub use router::{Pending, Router};
-pub use ruleset::Ruleset;
-pub use shared::Shared;
-pub use tally::{Availability, Lookup, Tally};
+pub use router::{Call, Pending, Router, Step};
+pub use rules::Ruleset;
+#[cfg(feature = "cases")]
+pub use rules::lint;
+#[cfg(feature = "schema")]
+pub use rules::schema;
+pub use stats::{Availability, CacheLookup, Stats};
+pub use time::Millis;

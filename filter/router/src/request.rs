@@ -1,14 +1,17 @@
-//! A borrowed view of one request's headers, pseudo-headers included; all values are bytes.
+//! A borrowed view of one request's headers, including pseudo-headers. All values are bytes.
 
 use std::borrow::Cow;
 
-use crate::pattern::TEXT_LIMIT;
-
-/// Header names in lower case with their values, in order, repeated names kept; the form in which
-/// a proxy-wasm host hands them over.
+/// Header names in lower case and their values, in order and with repeated names, as a proxy-wasm
+/// host provides them.
 pub type Headers = Vec<(String, Vec<u8>)>;
 
-/// Bytes of the longest cookie header that is looked at; by default Envoy takes 60 KiB of all headers.
+/// The longest text that a rule's expression is matched against, in bytes: four times GitLab's
+/// longest token. Matching an oversized header then costs no more than copying it.
+pub(crate) const TEXT_LIMIT: usize = 16 * 1024;
+
+/// The longest cookie header that is parsed, in bytes. Envoy by default accepts 60 KiB for all
+/// headers together.
 const COOKIES_LIMIT: usize = 64 * 1024;
 
 /// One request as the rules see it.
@@ -22,8 +25,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Takes `:method`, `:authority` (or `host`) and `:path` out of the headers; one that is
-    /// missing is empty.
+    /// Reads `:method`, `:authority` (or `host`) and `:path` from the headers. A missing one is empty.
     #[must_use]
     pub fn new(headers: &'a [(String, Vec<u8>)]) -> Self {
         let find = |name| first(headers, name).unwrap_or_default();
@@ -37,36 +39,36 @@ impl<'a> Request<'a> {
             method: find(":method"),
             authority: first(headers, ":authority").unwrap_or_else(|| find("host")),
             path,
-            // The whole `:path` must be ASCII (see `refusal`), so nothing is lost here.
+            // A `:path` that is not ASCII is rejected (see `reject`), so no query is lost here.
             query: std::str::from_utf8(query).unwrap_or_default(),
         }
     }
 
-    /// `GET`, `HEAD`, …
+    /// Returns the method.
     #[must_use]
     pub fn method(&self) -> &'a [u8] {
         self.method
     }
 
-    /// Host and, if given, port.
+    /// Returns the host and, if present, the port.
     #[must_use]
     pub fn authority(&self) -> &'a [u8] {
         self.authority
     }
 
-    /// The path without its query, as it came.
+    /// Returns the path without its query, as received.
     #[must_use]
     pub fn path(&self) -> &'a [u8] {
         self.path
     }
 
-    /// The query without its `?`, empty if there is none.
+    /// Returns the query without its `?`, or an empty text if there is none.
     #[must_use]
     pub fn query(&self) -> &'a str {
         self.query
     }
 
-    /// The decoded values of query parameter `name`, in order.
+    /// Returns the decoded values of the query parameter `name`, in order.
     pub fn parameters<'n>(&self, name: &'n str) -> impl Iterator<Item = Cow<'n, str>>
     where
         'a: 'n,
@@ -74,7 +76,7 @@ impl<'a> Request<'a> {
         oci::query::values(self.query, name)
     }
 
-    /// The values of header `name` (lower case), in order.
+    /// Returns the values of the header `name` (in lower case), in order.
     pub fn header<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]>
     where
         'a: 'n,
@@ -82,7 +84,7 @@ impl<'a> Request<'a> {
         values(self.headers, name)
     }
 
-    /// Names and values of all cookies, in order; a header beyond 64 KiB has none.
+    /// Returns the names and values of all cookies, in order. A header over 64 KiB is ignored.
     pub fn cookies(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let lines = self.header("cookie").filter(|line| line.len() <= COOKIES_LIMIT);
         lines.flat_map(|line| line.split(|&b| b == b';')).filter_map(|pair| {
@@ -92,15 +94,15 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// A copy of the headers for which `keep` holds, to read them once the request is gone. A value
-    /// too long to be looked at is kept only as far as it still is.
+    /// Copies the headers that `keep` selects, for use after this view has expired. A value over its
+    /// limit is cut to one byte more than the limit, which is enough to recognise it as too long.
     pub(crate) fn copy(&self, keep: impl Fn(&str) -> bool) -> Headers {
         let kept = self.headers.iter().filter(|(name, _)| keep(name));
         kept.map(|(name, value)| (name.clone(), bounded(name, value).to_vec())).collect()
     }
 }
 
-/// A cookie's or a path's parts are looked at one by one, so their whole may be longer.
+/// Cookies and paths may be longer than one text because their parts are matched one by one.
 fn bounded<'v>(name: &str, value: &'v [u8]) -> &'v [u8] {
     let limit = match name {
         "cookie" => COOKIES_LIMIT,
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_is_what_follows_the_first_question_mark() {
+    fn the_query_follows_the_first_question_mark() {
         let headers = headers(&[(":path", b"/jwt/auth?scope=a+b&x=?&scope=c")]);
         let request = Request::new(&headers);
         assert_eq!(request.path(), b"/jwt/auth");
@@ -139,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn http_1_names_the_authority_host() {
+    fn the_host_header_of_http_1_is_the_authority() {
         let headers = headers(&[("host", b"gitlab.example:8080")]);
         assert_eq!(Request::new(&headers).authority(), b"gitlab.example:8080");
     }
 
     #[test]
-    fn cookies_are_read_from_every_line_as_bytes() {
+    fn cookies_are_read_from_all_cookie_headers_as_bytes() {
         let headers = headers(&[("cookie", b"a=1; b=\xff; broken"), ("cookie", b"c=x=y")]);
         let cookies: Vec<_> = Request::new(&headers).cookies().collect();
         let expected: [(&[u8], &[u8]); 3] = [(b"a", b"1"), (b"b", b"\xff"), (b"c", b"x=y")];
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_keeps_no_more_of_a_value_than_shows_that_it_is_too_long() {
+    fn a_copy_cuts_a_value_just_beyond_its_limit() {
         let long = vec![b'a'; 1 << 20];
         let named = ["authorization", "cookie", ":path", "x-odd"].map(|name| (name, &*long));
         let headers = headers(&named);
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_cookie_header_is_not_looked_at() {
+    fn an_oversized_cookie_header_is_ignored() {
         let cookies = |length| {
             let line = [b"a=1;", &*vec![b' '; length]].concat();
             Request::new(&headers(&[("cookie", &line)])).cookies().count()
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_pseudo_headers_is_empty_not_an_error() {
+    fn a_request_without_pseudo_headers_is_empty() {
         let request = Request::new(&[]);
         assert!(request.method().is_empty() && request.path().is_empty());
     }

@@ -1,4 +1,4 @@
-//! The `ruleset` command as its users see it.
+//! The `ruleset` command, tested through its output.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 use std::fs;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const TOKEN: &str = "glpat-YWFhYWFhYWFhYWFhYWFhYWM6MgpvOnJ0CnU6MTYN.01.1417qu08l";
 
-/// Exit status, stdout and stderr.
+/// Returns the exit status, stdout and stderr.
 fn ruleset(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_ruleset"))
         .args(arguments)
@@ -23,7 +23,7 @@ fn ruleset(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// In the shipped rulesets' folder.
+/// Runs the command in the folder of the shipped rulesets and returns its output.
 fn shipped(arguments: &[&str]) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets");
     let (status, out, err) = ruleset(&folder, arguments);
@@ -45,21 +45,21 @@ fn first_cell() -> Value {
 
 fn cases(cell: &str) -> Value {
     json!({"topology": {"firstCell": "cell-1"}, "cases": [{
-        "name": "all to one", "request": {"path": "/"},
+        "name": "everything goes to the first Cell", "request": {"path": "/"},
         "expect": {"rule": "first_cell", "cell": cell, "calls": [{"type": "FIRST_CELL"}]},
     }]})
 }
 
-/// Whether each line stands in `text`, in this order.
+/// Asserts that `text` contains these lines, in this order.
 fn assert_lines(text: &str, lines: &[&str]) {
     let mut rest = text.lines().map(str::trim);
     for line in lines {
-        assert!(rest.any(|it| it == *line), "no line {line:?}, at its place, in\n{text}");
+        assert!(rest.any(|it| it == *line), "missing or misplaced line {line:?} in\n{text}");
     }
 }
 
 #[test]
-fn check_reports_every_file_with_rule_and_field() {
+fn check_reports_errors_by_file_rule_and_field() {
     let folder = folder_of(&[
         ("bad.json", json!({"rules": [{"id": "a", "action": "redirect"}]})),
         ("good.json", json!({"rules": [first_cell()]})),
@@ -73,20 +73,20 @@ fn check_reports_every_file_with_rule_and_field() {
         "{out}"
     );
     assert!(out.contains("./worse.json: error: rules: invalid type"), "{out}");
-    assert_lines(&out, &["./good.json: 1 rules, ok"]);
+    assert_lines(&out, &["./good.json: configuration OK (1 rules)"]);
 }
 
 #[test]
-fn a_warning_fails_only_if_asked_to() {
+fn warnings_fail_only_with_deny_warnings() {
     let folder = folder_of(&[("a.json", json!({"rules": [first_cell()]}))]);
     let (status, out, _) = ruleset(folder.path(), &["check", "a.json"]);
     assert_eq!(status, 0);
-    assert_lines(&out, &["a.json: warning: no cases: a.cases.json is missing"]);
+    assert_lines(&out, &["a.json: warning: no cases: a.cases.json does not exist"]);
     assert_eq!(ruleset(folder.path(), &["check", "--deny-warnings", "a.json"]).0, 1);
 }
 
 #[test]
-fn a_file_that_is_missing_no_json_or_ambiguous_is_named() {
+fn check_reports_missing_malformed_and_ambiguous_files() {
     let folder = folder_of(&[]);
     fs::write(folder.path().join("a.json"), "{").unwrap();
     fs::write(folder.path().join("c.json"), r#"{"rules": [{"match": {"type": 1, "type": 2}}]}"#)
@@ -95,22 +95,22 @@ fn a_file_that_is_missing_no_json_or_ambiguous_is_named() {
     assert_eq!(status, 1);
     assert!(out.contains("a.json: error: .: EOF while parsing"), "{out}");
     assert!(out.contains("b.json: error: No such file"), "{out}");
-    assert!(out.contains("c.json: error: rules[0].match: `type` is there twice"), "{out}");
+    assert!(out.contains("c.json: error: rules[0].match: duplicate key `type`"), "{out}");
 }
 
 #[test]
-fn a_file_that_is_empty_marked_or_a_bare_list_is_told_in_words() {
+fn check_explains_common_mistakes() {
     let rule = json!({"rules": [{"id": "a", "classify": {"type": "FIRST_CELL"}}]}).to_string();
     for (text, expected) in [
         ("\n", "a.json: error: the file is empty\n"),
         (
             "\u{feff}{}",
-            "a.json: error: begins with a byte order mark; save it as UTF-8 without one\n",
+            "a.json: error: the file starts with a byte order mark; save it as UTF-8 without one\n",
         ),
-        ("[]", "a.json: error: a list; write an object with the list as its `rules`\n"),
+        ("[]", "a.json: error: expected an object with the list as `rules`, not a list\n"),
         (
             r#"{"ruleset": []}"#,
-            "a.json: error: a list; write an object with the list as its `rules`\n",
+            "a.json: error: expected an object with the list as `rules`, not a list\n",
         ),
         (&rule, "a.json: error: rule `a`, action: missing field `action`\n"),
     ] {
@@ -121,7 +121,7 @@ fn a_file_that_is_empty_marked_or_a_bare_list_is_told_in_words() {
 }
 
 #[test]
-fn test_shows_what_came_out_otherwise() {
+fn test_reports_the_fields_that_differ() {
     let ruleset_file = json!({"rules": [first_cell()]});
     let folder = folder_of(&[("a.json", ruleset_file), ("a.cases.json", cases("cell-2"))]);
     let (status, out, _) = ruleset(folder.path(), &["test", "a.json"]);
@@ -129,9 +129,9 @@ fn test_shows_what_came_out_otherwise() {
     assert_lines(
         &out,
         &[
-            "a.json: failed: all to one",
+            "a.json: failed: everything goes to the first Cell",
             "cell: expected \"cell-2\"",
-            "cell:      saw \"cell-1\"",
+            "cell:   actual \"cell-1\"",
             "1 cases, 1 failed",
         ],
     );
@@ -141,23 +141,23 @@ fn test_shows_what_came_out_otherwise() {
 }
 
 #[test]
-fn the_shipped_rulesets_are_flawless() {
+fn the_shipped_rulesets_have_no_warnings_and_no_failed_cases() {
     let out = shipped(&["check", "--deny-warnings", "."]);
     assert_eq!(out.lines().count(), 3, "{out}");
     assert!(shipped(&["test", "."]).ends_with(" cases, 0 failed\n"));
 }
 
 #[test]
-fn explain_tells_captures_calls_and_the_decision() {
+fn explain_shows_variables_calls_and_the_decision() {
     let out = shipped(&["explain", "container_registry.json", "/v2/initech/app/manifests/1.0"]);
     assert_lines(
         &out,
         &[
             "GET gitlab.example/v2/initech/app/manifests/1.0",
-            "1  registry_repository: applies",
+            "1  registry_repository: matches",
             "${namespace} = initech",
-            r#"asks {"claims":[{"route":"initech"},{"redirectRoute":"initech"}]}"#,
-            "-> cell-2, its registry registry-cell-2, by redirectRoute",
+            r#"classify {"claims":[{"route":"initech"},{"redirectRoute":"initech"}]}"#,
+            "-> cell-2, registry registry-cell-2, matched by redirectRoute",
             "=> registry-cell-2 (registry), by rule `registry_repository`",
             "x-cell-cluster: registry-cell-2",
             "x-gitlab-http-router-rule-type: redirectRoute",
@@ -166,20 +166,20 @@ fn explain_tells_captures_calls_and_the_decision() {
 }
 
 #[test]
-fn explain_tells_why_a_rule_does_not_apply_and_what_the_directory_does_not_know() {
+fn explain_shows_why_a_rule_does_not_match_and_what_was_not_found() {
     let broken = TOKEN.replace("08l", "080");
     let url =
-        "https://web.example/jwt/auth?service=dependency_proxy&scope=repository:nobody/x:pull";
+        "https://web.example/jwt/auth?service=dependency_proxy&scope=repository:unknown/x:pull";
     let out = shipped(&["explain", "dependency_proxy.json", "-u", &format!("jo:{broken}"), url]);
     assert_lines(
         &out,
         &[
-            "3  jwt_auth_cell_query: does not apply",
+            "3  jwt_auth_cell_query: does not match",
             "match[1]: no parameter `cell_id` matches `(?<cell>[0-9]{1,19})`",
-            "5  jwt_auth_scopes: applies",
-            "-> no Cell: dependency_proxy.cases.json does not know it",
+            "5  jwt_auth_scopes: matches",
+            "-> not found in dependency_proxy.cases.json",
             "${decoded.c} = (does not exist)",
-            "transform[1]: no routable token: the checksum does not match",
+            "transform[1]: not a routable token: the checksum does not match",
             "validate.exist[0]: `${decoded.c}` does not exist",
             "=> cell-1 (web), by rule `first_cell`",
         ],
@@ -187,33 +187,33 @@ fn explain_tells_why_a_rule_does_not_apply_and_what_the_directory_does_not_know(
 }
 
 #[test]
-fn explain_tells_a_rewritten_path_and_a_refusal() {
+fn explain_shows_a_rewritten_path_and_a_rejection() {
     let out = shipped(&["explain", "dependency_proxy.json", "/c/2/jwt/auth?service=x"]);
     assert_lines(
         &out,
-        &["=> cell-2 (web), by rule `jwt_auth_cell_path`", "the Cell sees /jwt/auth"],
+        &["=> cell-2 (web), by rule `jwt_auth_cell_path`", "path rewritten to /jwt/auth"],
     );
     let scopes = "scope=repository:acme/a:pull&scope=repository:globex/b:pull";
     let url = format!("/jwt/auth?service=container_registry&{scopes}");
     let out = shipped(&["explain", "dependency_proxy.json", &url]);
-    let refusal = "=> 400 several_cells, answered at the edge, by rule `jwt_auth_scopes`";
-    assert_lines(&out, &[refusal]);
+    let rejection = "=> 400 several_cells, rejected at the edge, by rule `jwt_auth_scopes`";
+    assert_lines(&out, &[rejection]);
     assert!(out.contains(r#"{"errors":[{"code":"UNSUPPORTED""#), "{out}");
 }
 
 #[test]
-fn explain_tells_that_a_reserved_word_is_not_asked() {
+fn explain_shows_that_a_reserved_word_is_not_classified() {
     let url = "/v2/api/dependency_proxy/containers/alpine/manifests/3";
     let out = shipped(&["explain", "dependency_proxy.json", url]);
-    let idle = "asks nothing: no value is there, it is reserved, or it was asked before";
+    let idle = "no call: the value is missing, reserved, or classified before";
     assert_lines(
         &out,
-        &["1  dependency_proxy: applies", idle, "=> cell-1 (web), by rule `first_cell`"],
+        &["1  dependency_proxy: matches", idle, "=> cell-1 (web), by rule `first_cell`"],
     );
 }
 
 #[test]
-fn explain_takes_a_request_as_curl_does() {
+fn explain_takes_the_options_of_curl() {
     let cookie = "theme=dark; _gitlab_session=cell-2-0123abcd";
     for (arguments, decision) in [
         (&["-b", cookie, "/"][..], "=> cell-2 (web), by rule `session_prefix`"),
@@ -231,7 +231,7 @@ fn explain_takes_a_request_as_curl_does() {
 }
 
 #[test]
-fn no_secret_is_shown_unless_asked_for() {
+fn secrets_are_hidden_without_show_secrets() {
     let basic = STANDARD.encode(format!("jo:{TOKEN}"));
     let jwt = "e30.eyJwZXJzb25hbF9hY2Nlc3NfdG9rZW4iOiJnbHBhdC1BQUFBIn0.s";
     for (arguments, secrets) in [
@@ -257,7 +257,7 @@ fn no_secret_is_shown_unless_asked_for() {
 }
 
 #[test]
-fn userinfo_in_the_url_is_sent_as_basic_and_never_shown() {
+fn user_info_in_the_url_is_sent_as_basic_and_hidden() {
     let url = format!("http://jo:{}@h/jwt/auth?service=x", TOKEN.replace('-', "%2D"));
     let by_option = shipped(&[
         "explain",
@@ -272,7 +272,7 @@ fn userinfo_in_the_url_is_sent_as_basic_and_never_shown() {
 }
 
 #[test]
-fn explain_prints_json_for_programs() {
+fn explain_prints_json() {
     let url = "/v2/acme/app/manifests/1.0";
     let out = shipped(&["explain", "--json", "container_registry.json", url]);
     let json: Value = serde_json::from_str(&out).unwrap();
@@ -282,7 +282,7 @@ fn explain_prints_json_for_programs() {
 }
 
 #[test]
-fn a_filters_whole_configuration_is_read_too_and_the_directory_may_lie_elsewhere() {
+fn a_filter_configuration_and_a_separate_directory_are_accepted() {
     let config = json!({
         "topologyService": {"cluster": "t", "authority": "t", "registryDesign": "request"},
         "ruleset": {"rules": [first_cell()]},
@@ -300,16 +300,16 @@ fn a_filters_whole_configuration_is_read_too_and_the_directory_may_lie_elsewhere
 }
 
 #[test]
-fn a_fixed_way_may_be_left_to_the_filters_proxy_address() {
+fn a_proxy_rule_may_rely_on_the_filters_proxy_address() {
     let rules = json!({"rules": [{"id": "legacy", "action": "proxy"}]});
     let folder = folder_of(&[("a.json", rules), ("cells.json", json!({}))]);
     assert_eq!(ruleset(folder.path(), &["check", "a.json"]).0, 0);
     let (_, out, _) = ruleset(folder.path(), &["explain", "a.json", "--cells", "cells.json", "/"]);
-    assert_lines(&out, &["1  legacy: applies", "=> proxy-address, by rule `legacy`"]);
+    assert_lines(&out, &["1  legacy: matches", "=> proxy-address, by rule `legacy`"]);
 }
 
 #[test]
-fn wrong_usage_is_told_apart_and_shows_no_secret() {
+fn invalid_usage_has_its_own_status_and_shows_no_secret() {
     let folder = folder_of(&[]);
     let (status, _, err) = ruleset(folder.path(), &["explain", "a.json"]);
     assert_eq!(status, 2);
@@ -318,7 +318,7 @@ fn wrong_usage_is_told_apart_and_shows_no_secret() {
     let url = "gitlab.example/?private_token=s3cr3t";
     let (status, _, err) = ruleset(&shipped, &["explain", "session_token.json", url]);
     assert_eq!(status, 1);
-    assert!(err.contains("write https://HOST/PATH") && !err.contains("s3cr3t"), "{err}");
+    assert!(err.contains("expected https://HOST/PATH") && !err.contains("s3cr3t"), "{err}");
 }
 
 /// A template of a filter configuration whose rules are `rules.json`.
@@ -347,7 +347,7 @@ fn install_renders_checks_and_moves_the_shipped_templates_by_default() {
 }
 
 #[test]
-fn install_moves_nothing_if_one_file_is_refused_and_names_its_rule_and_field() {
+fn install_moves_nothing_if_one_configuration_is_invalid() {
     let folder = folder_of(&[("rules.json", json!({"rules": [first_cell()]}))]);
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     fs::create_dir(folder.path().join("envoy")).unwrap();

@@ -1,5 +1,5 @@
-//! Whatever comes, the shipped rulesets decide or refuse: no panic, no endless walk, no question too
-//! many, and no Cell that was not said.
+//! Hostile input: the shipped rulesets route or reject every request without a panic, without an
+//! endless walk, within the limit of calls, and never to a Cell that the request does not name.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 use std::fs;
@@ -8,17 +8,17 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
-use router::cases::{self, Directory, End};
+use router::cases::{self, Directory, FinalStep};
 use router::{Headers, Millis, Router};
 use serde_json::json;
 
 const MEGABYTE: usize = 1 << 20;
 
-/// Questions one entry of a rule may ask: the default of `maxNamespaces`.
-const MOST_AT_ONCE: usize = 10;
+/// The number of queries of one entry: the default of `maxNamespaces`.
+const MAX_QUERIES: usize = 10;
 
-/// Bytes of a question: two claims of the longest path GitLab knows.
-const LONGEST_QUESTION: usize = 700;
+/// The length of a query in bytes: two claims of GitLab's longest path.
+const MAX_QUERY_LENGTH: usize = 700;
 
 fn router(ruleset: &str) -> Router {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets").join(ruleset);
@@ -30,20 +30,20 @@ fn routers() -> [Router; 3] {
     ["dependency_proxy.json", "session_token.json", "container_registry.json"].map(router)
 }
 
-/// The rule that decides, none if the edge refuses; and the questions asked for it.
+/// Returns the deciding rule, or `None` if the edge rejects the request, and the queries made.
 fn walk(router: &Router, headers: &Headers) -> (Option<String>, Vec<String>) {
     let known = json!({"firstCell": "cell-1", "registries": {"cell-1": "registry-cell-1"}});
     let directory: Directory = serde_json::from_value(known).unwrap();
-    let mut questions = Vec::new();
+    let mut queries = Vec::new();
     let end = cases::drive(router, headers, Millis(0), |body| {
-        questions.push(String::from_utf8(body.to_vec()).unwrap());
-        directory.answer(body)
+        queries.push(String::from_utf8(body.to_vec()).unwrap());
+        directory.respond(body)
     });
-    let longest = questions.iter().map(String::len).max().unwrap_or_default();
-    assert!(longest <= LONGEST_QUESTION, "a question of {longest} bytes");
+    let longest = queries.iter().map(String::len).max().unwrap_or_default();
+    assert!(longest <= MAX_QUERY_LENGTH, "a query of {longest} bytes");
     match end {
-        End::Decision(decision) => (Some(decision.rule), questions),
-        End::Reply(_) => (None, questions),
+        FinalStep::Decision(decision) => (Some(decision.rule), queries),
+        FinalStep::Reply(_) => (None, queries),
     }
 }
 
@@ -61,18 +61,18 @@ fn jwt(payload: impl AsRef<[u8]>) -> String {
     format!("h.{}.s", URL_SAFE_NO_PAD.encode(payload))
 }
 
-/// Asserts that a request says nothing: only the first Cell is asked for.
-fn says_nothing(path: &str, name: &str, value: &[u8]) {
+/// Asserts that a request names no Cell: only the first Cell is classified.
+fn assert_names_no_cell(path: &str, name: &str, value: &[u8]) {
     for router in routers() {
-        let (rule, questions) = walk(&router, &request(path.as_bytes(), name, value));
+        let (rule, queries) = walk(&router, &request(path.as_bytes(), name, value));
         let start: String = String::from_utf8_lossy(value).chars().take(40).collect();
         assert_eq!(rule.as_deref(), Some("first_cell"), "{path} {name}: {start}…");
-        assert_eq!(questions, [r#"{"type":"FIRST_CELL"}"#], "{path} {name}: {start}…");
+        assert_eq!(queries, [r#"{"type":"FIRST_CELL"}"#], "{path} {name}: {start}…");
     }
 }
 
 #[test]
-fn a_megabyte_of_token_names_no_cell() {
+fn an_oversized_token_names_no_cell() {
     let megabyte = "a".repeat(MEGABYTE);
     let routable = format!("glpat-{megabyte}.01.0r0000000");
     for (path, name, value) in [
@@ -92,14 +92,18 @@ fn a_megabyte_of_token_names_no_cell() {
         ("/", "cookie", "a=b;".repeat(MEGABYTE / 4)),
         ("/", "cookie", "_gitlab_session=;".repeat(MEGABYTE / 16)),
     ] {
-        says_nothing(path, name, value.as_bytes());
+        assert_names_no_cell(path, name, value.as_bytes());
     }
-    says_nothing(&format!("/?private_token={megabyte}"), "accept", b"*/*");
-    says_nothing(&format!("/?{}", "private_token=a&".repeat(MEGABYTE / 16)), "accept", b"*/*");
+    assert_names_no_cell(&format!("/?private_token={megabyte}"), "accept", b"*/*");
+    assert_names_no_cell(
+        &format!("/?{}", "private_token=a&".repeat(MEGABYTE / 16)),
+        "accept",
+        b"*/*",
+    );
 }
 
 #[test]
-fn a_broken_token_names_no_cell() {
+fn a_malformed_token_names_no_cell() {
     let deep = |json: &str, depth| format!("{json}{}", "[".repeat(depth));
     for payload in [
         deep(r#"{"cell_id":"#, 10_000),
@@ -116,10 +120,14 @@ fn a_broken_token_names_no_cell() {
         "\0".to_owned(),
         String::new(),
     ] {
-        says_nothing("/v2/", "authorization", format!("Bearer {}", jwt(&payload)).as_bytes());
-        says_nothing("/", "job-token", format!("glcbt-{}", jwt(&payload)).as_bytes());
+        assert_names_no_cell(
+            "/v2/",
+            "authorization",
+            format!("Bearer {}", jwt(&payload)).as_bytes(),
+        );
+        assert_names_no_cell("/", "job-token", format!("glcbt-{}", jwt(&payload)).as_bytes());
         let password = basic(format!("glcbt-{}", jwt(&payload)));
-        says_nothing("/jwt/auth", "authorization", password.as_bytes());
+        assert_names_no_cell("/jwt/auth", "authorization", password.as_bytes());
     }
     let token = "glpat-YWFhYWFhYWFhYWFhYWFhYWM6MgpvOnJ0CnU6MTYN.01.1417qu08l";
     for broken in [
@@ -132,16 +140,16 @@ fn a_broken_token_names_no_cell() {
         token.replace(".01.14", ".01.zz"),
         format!("{token} "),
     ] {
-        says_nothing("/jwt/auth", "authorization", basic(&broken).as_bytes());
+        assert_names_no_cell("/jwt/auth", "authorization", basic(&broken).as_bytes());
     }
     for header in [&b"\xff\xfe"[..], b"Basic \xff\xfe", b"Bearer \xff.\xfe.\0", b"", b"Basic dTp="]
     {
-        says_nothing("/jwt/auth", "authorization", header);
+        assert_names_no_cell("/jwt/auth", "authorization", header);
     }
 }
 
 #[test]
-fn an_overlong_list_is_refused_before_a_single_question() {
+fn an_overlong_list_is_rejected_without_a_call() {
     let access: Vec<_> = (1..2_000).map(|id| json!({"meta": {"organization_id": id}})).collect();
     let claims = json!({"access": access}).to_string();
     let short = json!({"access": access.split_at(200).0}).to_string();
@@ -153,7 +161,7 @@ fn an_overlong_list_is_refused_before_a_single_question() {
         request(b"/v2/", "authorization", format!("Bearer {}", jwt(payload)).as_bytes())
     };
     assert_eq!(walk(&registry, &bearer(&short)), (None, Vec::new()));
-    // Beyond what is read of a token at all, it says nothing.
+    // A token over the size limit is not decoded.
     assert_eq!(walk(&registry, &bearer(&claims)).0.as_deref(), Some("first_cell"));
     for scopes in [scopes, joined] {
         let path = format!("/jwt/auth?service=container_registry{scopes}");
@@ -162,15 +170,15 @@ fn an_overlong_list_is_refused_before_a_single_question() {
     }
 }
 
-/// What one request may cost in questions: each entry of each rule asks at most so many.
+/// Asserts that the number of queries of a request is within the limit of all rules and entries.
 fn assert_bounded(router: &Router, headers: &Headers) {
-    let (_, questions) = walk(router, headers);
-    let most = MOST_AT_ONCE * 2 * router.ruleset().ids().count();
-    assert!(questions.len() <= most, "{} questions", questions.len());
+    let (_, queries) = walk(router, headers);
+    let most = MAX_QUERIES * 2 * router.ruleset().ids().count();
+    assert!(queries.len() <= most, "{} queries", queries.len());
 }
 
 #[test]
-fn any_path_is_decided_or_refused() {
+fn any_path_is_routed_or_rejected() {
     let routers = routers();
     proptest!(|(path: Vec<u8>, tail in "[ -~]{0,60}")| {
         for router in &routers {
@@ -186,7 +194,7 @@ fn any_path_is_decided_or_refused() {
 }
 
 #[test]
-fn any_credential_is_decided_or_refused() {
+fn any_credential_is_routed_or_rejected() {
     let routers = routers();
     proptest!(|(bytes: Vec<u8>)| {
         let authorization = [basic(&bytes).into_bytes(), [b"Bearer ", &*jwt(&bytes).into_bytes()].concat(), bytes.clone()];
@@ -202,7 +210,7 @@ fn any_credential_is_decided_or_refused() {
     });
 }
 
-/// JSON of any shape, with the keys rules read.
+/// JSON of any shape, with the keys that rules read.
 fn any_claims() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         any::<u64>().prop_map(|n| json!(n)),
@@ -228,7 +236,7 @@ fn any_claims() -> impl Strategy<Value = serde_json::Value> {
 }
 
 #[test]
-fn any_claims_are_read_in_bounds() {
+fn any_claims_are_handled_within_the_limits() {
     let routers = routers();
     proptest!(|(claims in any_claims())| {
         let token = jwt(claims.to_string());

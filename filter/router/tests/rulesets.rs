@@ -1,4 +1,4 @@
-//! Every shipped ruleset against its cases: the ruleset's specification by example.
+//! The shipped rulesets against their cases, which specify them by example.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ fn case_file(ruleset: &Path) -> CaseFile {
 }
 
 #[test]
-fn every_case_comes_out_as_expected() {
+fn every_case_has_the_expected_result() {
     let mut failures = Vec::new();
     for ruleset in rulesets() {
         let file = case_file(&ruleset);
@@ -50,7 +50,7 @@ fn every_case_comes_out_as_expected() {
 }
 
 #[test]
-fn what_was_asked_once_comes_from_the_cache() {
+fn a_repeated_request_is_served_from_the_cache() {
     for ruleset in rulesets() {
         let file = case_file(&ruleset);
         for case in file.cases.iter().filter(|case| file.directory(case).fails.is_empty()) {
@@ -62,13 +62,13 @@ fn what_was_asked_once_comes_from_the_cache() {
     }
 }
 
-/// Takes the target out of a question.
-fn take_target(question: &mut Value) -> Option<Value> {
-    question.as_object_mut().unwrap().remove("target")
+/// Removes the target from a query.
+fn take_target(query: &mut Value) -> Option<Value> {
+    query.as_object_mut().unwrap().remove("target")
 }
 
 #[test]
-fn every_case_comes_out_the_same_where_the_registrys_address_is_asked_for() {
+fn every_case_has_the_same_result_in_the_request_design() {
     for ruleset in rulesets() {
         let file = case_file(&ruleset);
         let is_registry = ruleset.ends_with("container_registry.json");
@@ -105,7 +105,7 @@ fn every_rule_has_a_case() {
 }
 
 #[test]
-fn the_web_hosts_rulesets_share_their_rules_for_tokens_and_sessions() {
+fn the_web_rulesets_share_their_rules_for_tokens_and_sessions() {
     let rules = |name: &str| -> Vec<Value> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets");
         let ruleset: Value = serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The schemas editors use: current, true of what is shipped, and strict.
+//! The schemas for editors: up to date, valid for the shipped files, and strict.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 use std::fs;
@@ -27,19 +27,19 @@ fn files(wanted: impl Fn(&str) -> bool) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn the_committed_schemas_are_those_of_the_models() {
+fn the_committed_schemas_are_up_to_date() {
     for (name, schema) in
         [("schema.json", router::schema::ruleset()), ("cases.schema.json", router::schema::cases())]
     {
         let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let committed = fs::read_to_string(folder().join(name)).unwrap();
         let current = read(&committed) == read(&schema);
-        assert!(current, "rulesets/{name} is not current: run `just schema`");
+        assert!(current, "rulesets/{name} is out of date: run `just schema`");
     }
 }
 
 #[test]
-fn every_shipped_file_names_its_schema_and_holds_to_it() {
+fn every_shipped_file_conforms_to_the_schema_it_names() {
     for (schema, own, cases) in [
         (router::schema::ruleset(), "./schema.json", false),
         (router::schema::cases(), "./cases.schema.json", true),
@@ -54,7 +54,7 @@ fn every_shipped_file_names_its_schema_and_holds_to_it() {
 }
 
 #[test]
-fn a_broken_ruleset_does_not_hold_to_the_schema() {
+fn an_invalid_ruleset_does_not_conform_to_the_schema() {
     let validator = validator(&router::schema::ruleset());
     let good = json!({"rules": [{
         "id": "one", "action": "classify",

@@ -1,5 +1,5 @@
-//! Routable tokens through the shipped rulesets, wherever a client may put one: the published ones,
-//! and those that are none.
+//! Routable tokens through the shipped rulesets, in every place where a client may send one: published
+//! tokens and malformed ones.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use router::cases::{self, Directory, End};
+use router::cases::{self, Directory, FinalStep};
 use router::{Millis, Router};
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn router(ruleset: &str) -> Router {
     Router::from_json(cases::filter_config(&ruleset).to_string().as_bytes()).unwrap()
 }
 
-/// All Cells the vectors name; cell 10 is there to be mistaken for 36.
+/// All Cells that the vectors name, and cell 10, whose id is the base36 form of 36.
 fn directory() -> Directory {
     let cells: Value = [1, 2, 3, 10, 36]
         .map(|id| (id.to_string(), json!(format!("cell-{id}"))))
@@ -36,7 +36,7 @@ fn directory() -> Directory {
     serde_json::from_value(json!({"firstCell": "cell-1", "cells": cells})).unwrap()
 }
 
-/// The path and the header of every way to send a token.
+/// Returns the path and the header of every way to send a token.
 fn carriers(token: &str) -> Vec<(String, &'static str, String)> {
     let basic = |user: &str| format!("Basic {}", STANDARD.encode(format!("{user}:{token}")));
     let path = "/api/v4/projects/1";
@@ -52,20 +52,20 @@ fn carriers(token: &str) -> Vec<(String, &'static str, String)> {
     ]
 }
 
-/// The Cell and the rule that says so.
+/// Returns the Cell and the deciding rule.
 fn routed(router: &Router, path: &str, name: &str, value: &str) -> (String, String) {
     let headers = [(":method", "GET"), (":authority", "a"), (":path", path), (name, value)]
         .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
         .into();
     let directory = directory();
-    match cases::drive(router, &headers, Millis(0), |body| directory.answer(body)) {
-        End::Decision(decision) => (decision.cluster, decision.rule),
-        End::Reply(reply) => panic!("{path}: {reply:?}"),
+    match cases::drive(router, &headers, Millis(0), |body| directory.respond(body)) {
+        FinalStep::Decision(decision) => (decision.cluster, decision.rule),
+        FinalStep::Reply(reply) => panic!("{path}: {reply:?}"),
     }
 }
 
 #[test]
-fn a_published_token_goes_to_its_cell_and_one_without_a_cell_to_the_first() {
+fn a_published_token_is_routed_to_its_cell_or_the_first() {
     for ruleset in RULESETS {
         let router = router(ruleset);
         for vector in vectors("positive") {
@@ -82,7 +82,7 @@ fn a_published_token_goes_to_its_cell_and_one_without_a_cell_to_the_first() {
 }
 
 #[test]
-fn what_is_no_token_of_version_01_or_names_no_cell_falls_to_the_first() {
+fn a_malformed_token_is_routed_to_the_first_cell() {
     let vectors = vectors("negative").into_iter().chain(vectors("official"));
     let tokens: Vec<_> =
         vectors.map(|vector| vector["token"].as_str().unwrap().to_owned()).collect();

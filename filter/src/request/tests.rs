@@ -5,31 +5,32 @@ use router::{Headers, Millis, Request, Router, Step};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::host::{HttpCall, Level, Metric, Refused};
+use crate::host::{HostError, HttpCall, Level, MetricKind};
+use crate::worker::Worker;
 
 mod shared;
 
-/// A host that holds state and counts; shared, so that a test sees what the filter did.
+/// A fake host that records what the filter does.
 #[derive(Debug, Default)]
 struct Fake {
     request: RefCell<Headers>,
     response: RefCell<BTreeMap<String, Vec<u8>>>,
-    /// Bodies of calls; the index is the token.
+    /// The bodies of calls; the index is the token.
     calls: RefCell<Vec<String>>,
-    /// Calls are refused, as for a cluster Envoy does not know.
+    /// Whether calls fail, as for a cluster that Envoy does not have.
     no_cluster: Cell<bool>,
-    /// `:status`, `cache-control` and body of the answer whose callback runs.
-    answer: RefCell<BTreeMap<String, Vec<u8>>>,
+    /// The headers and body of the response whose callback is running.
+    call_response: RefCell<BTreeMap<String, Vec<u8>>>,
     replies: RefCell<Vec<(u16, String)>>,
     resumed: Cell<u32>,
     now: Cell<u64>,
     tick_ms: Cell<u64>,
-    /// Contexts that are no more.
+    /// Contexts that no longer exist.
     gone: RefCell<Vec<u32>>,
     entered: Cell<u32>,
     logs: RefCell<Vec<String>>,
     memory: Cell<u64>,
-    /// Names, by id, and values.
+    /// The names and values, by id.
     metrics: RefCell<Vec<(String, i64)>>,
 }
 
@@ -42,12 +43,12 @@ impl Fake {
 }
 
 impl Host for Rc<Fake> {
-    fn enter(&self, context: u32) -> Result<(), Refused> {
+    fn enter(&self, context: u32) -> Result<(), HostError> {
         self.entered.set(context);
-        if self.gone.borrow().contains(&context) { Err(Refused) } else { Ok(()) }
+        if self.gone.borrow().contains(&context) { Err(HostError) } else { Ok(()) }
     }
 
-    fn set_tick(&self, milliseconds: u64) {
+    fn set_tick_period(&self, milliseconds: u64) {
         self.tick_ms.set(milliseconds);
     }
 
@@ -72,65 +73,65 @@ impl Host for Rc<Fake> {
         self.request.borrow().clone()
     }
 
-    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+    fn set_request_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
         self.remove_request_header(name)?;
         self.request.borrow_mut().push((name.to_owned(), value.to_vec()));
         Ok(())
     }
 
-    fn remove_request_header(&self, name: &str) -> Result<(), Refused> {
+    fn remove_request_header(&self, name: &str) -> Result<(), HostError> {
         self.request.borrow_mut().retain(|(key, _)| key != name);
         Ok(())
     }
 
-    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+    fn set_response_header(&self, name: &str, value: &[u8]) -> Result<(), HostError> {
         self.response.borrow_mut().insert(name.to_owned(), value.to_vec());
         Ok(())
     }
 
-    fn clear_route_cache(&self) -> Result<(), Refused> {
-        Err(Refused)
+    fn clear_route_cache(&self) -> Result<(), HostError> {
+        Err(HostError)
     }
 
-    fn call(&self, call: &HttpCall<'_>) -> Result<u32, Refused> {
+    fn call(&self, call: &HttpCall<'_>) -> Result<u32, HostError> {
         if self.no_cluster.get() {
-            return Err(Refused);
+            return Err(HostError);
         }
         let mut calls = self.calls.borrow_mut();
         calls.push(String::from_utf8(call.body.to_vec()).unwrap());
         Ok(u32::try_from(calls.len() - 1).unwrap())
     }
 
-    fn answer_header(&self, name: &str) -> Option<Vec<u8>> {
-        self.answer.borrow().get(name).cloned()
+    fn call_response_header(&self, name: &str) -> Option<Vec<u8>> {
+        self.call_response.borrow().get(name).cloned()
     }
 
-    fn answer_body(&self, _: usize) -> Vec<u8> {
-        self.answer.borrow().get("body").cloned().unwrap_or_default()
+    fn call_response_body(&self, _: usize) -> Vec<u8> {
+        self.call_response.borrow().get("body").cloned().unwrap_or_default()
     }
 
-    fn reply(&self, status: u16, _: &[(&str, &str)], body: &[u8]) -> Result<(), Refused> {
+    fn reply(&self, status: u16, _: &[(&str, &str)], body: &[u8]) -> Result<(), HostError> {
         self.replies.borrow_mut().push((status, String::from_utf8(body.to_vec()).unwrap()));
         Ok(())
     }
 
-    fn resume_request(&self) -> Result<(), Refused> {
+    fn resume_request(&self) -> Result<(), HostError> {
         self.resumed.set(self.resumed.get() + 1);
         Ok(())
     }
 
-    fn define(&self, _: Metric, name: &str) -> Result<u32, Refused> {
+    fn define_metric(&self, _: MetricKind, name: &str) -> Result<u32, HostError> {
         let mut metrics = self.metrics.borrow_mut();
         metrics.push((name.to_owned(), 0));
         Ok(u32::try_from(metrics.len() - 1).unwrap())
     }
 
-    fn increment(&self, id: u32, by: i64) {
+    fn increment_metric(&self, id: u32, by: i64) {
         self.metrics.borrow_mut()[usize::try_from(id).unwrap()].1 += by;
     }
 
-    fn record(&self, id: u32, sample: u64) {
-        self.increment(id, i64::try_from(sample).unwrap());
+    fn record_metric(&self, id: u32, sample: u64) {
+        self.increment_metric(id, i64::try_from(sample).unwrap());
     }
 
     fn memory_bytes(&self) -> u64 {
@@ -138,10 +139,10 @@ impl Host for Rc<Fake> {
     }
 }
 
-/// A filter and its host; every request asks about its scopes' namespaces.
+/// A filter and its host. Its rules classify the namespaces of a request's scopes.
 struct Edge {
     host: Rc<Fake>,
-    worker: Rc<Worker<Rc<Fake>>>,
+    scheduler: Rc<Scheduler<Rc<Fake>>>,
     filter: RequestFilter<Rc<Fake>>,
 }
 
@@ -186,8 +187,9 @@ impl Edge {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec()));
         host.request.replace(headers.collect());
         let worker = Rc::new(Worker::new(Rc::clone(&host), router));
-        let filter = RequestFilter::new(Rc::clone(&worker), CONTEXT);
-        Self { host, worker, filter }
+        let scheduler = Rc::new(Scheduler::new(worker));
+        let filter = RequestFilter::new(Rc::clone(&scheduler), CONTEXT);
+        Self { host, scheduler, filter }
     }
 
     fn get(path: &str) -> Self {
@@ -199,9 +201,9 @@ impl Edge {
     }
 
     fn respond(&mut self, token: u32, status: &str, body: &str) {
-        let answer = [(":status", status), ("body", body)];
-        let answer = answer.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-        self.host.answer.replace(answer.into());
+        let response = [(":status", status), ("body", body)];
+        let response = response.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+        self.host.call_response.replace(response.into());
         self.filter.on_http_call_response(token, 1, body.len(), 0);
     }
 
@@ -225,7 +227,7 @@ impl Edge {
 const TWO: &str = "/jwt/auth?scope=repository:a/x:pull&scope=repository:b/x:pull";
 
 #[test]
-fn every_inbound_copy_of_the_edges_headers_is_stripped_in_any_spelling() {
+fn inbound_copies_of_the_edges_headers_are_removed_in_any_spelling() {
     let mut edge = Edge::new(&[
         (":authority", b"gitlab.example"),
         (":path", b"/c/9/jwt/auth"),
@@ -247,7 +249,7 @@ fn every_inbound_copy_of_the_edges_headers_is_stripped_in_any_spelling() {
 }
 
 #[test]
-fn a_decision_becomes_headers_path_and_response_headers() {
+fn a_decision_sets_request_headers_path_and_response_headers() {
     let mut edge = Edge::get("/c/9/jwt/auth?service=x");
     assert_eq!(edge.request(), Action::Continue);
     assert_eq!(edge.sent(":path"), ["/jwt/auth?service=x"]);
@@ -259,7 +261,7 @@ fn a_decision_becomes_headers_path_and_response_headers() {
 }
 
 #[test]
-fn the_request_waits_for_all_calls_and_goes_on_once() {
+fn a_request_waits_for_all_calls_and_resumes_once() {
     let mut edge = Edge::get(TWO);
     assert_eq!(edge.request(), Action::Pause);
     assert_eq!(edge.host.calls.borrow().len(), 2);
@@ -271,20 +273,20 @@ fn the_request_waits_for_all_calls_and_goes_on_once() {
 }
 
 #[test]
-fn answers_are_matched_to_their_calls_whatever_their_order() {
+fn responses_are_matched_to_their_calls_in_any_order() {
     let mut edge = Edge::get(TWO);
     assert_eq!(edge.request(), Action::Pause);
     edge.respond(1, "404", "{}");
     edge.found(0, "cell-1");
     assert_eq!(edge.sent("x-cell-cluster"), ["cell-1"]);
-    let router = edge.worker.router.as_ref().unwrap();
+    let router = edge.scheduler.worker.router.as_ref().unwrap();
     let path = b"/jwt/auth?scope=repository:a:pull".to_vec();
     let step = router.start(&Request::new(&[(":path".to_owned(), path)]), Millis(0));
     assert!(matches!(step, Step::Continue(decision) if decision.cluster == "cell-1"));
 }
 
 #[test]
-fn answers_that_are_late_repeated_or_unknown_change_nothing() {
+fn late_repeated_and_unknown_responses_have_no_effect() {
     let mut edge = Edge::get(TWO);
     assert_eq!(edge.request(), Action::Pause);
     edge.found(7, "cell-7");
@@ -298,7 +300,7 @@ fn answers_that_are_late_repeated_or_unknown_change_nothing() {
 }
 
 #[test]
-fn an_answer_after_the_client_left_changes_nothing() {
+fn a_response_after_the_client_disconnected_has_no_effect() {
     let mut edge = Edge::get(TWO);
     assert_eq!(edge.request(), Action::Pause);
     assert!(edge.filter.on_done());
@@ -320,7 +322,7 @@ fn a_reply_ends_the_request_without_resuming_it() {
 }
 
 #[test]
-fn a_round_may_be_followed_by_another() {
+fn not_found_leads_to_further_calls() {
     let mut edge = Edge::get("/jwt/auth?scope=repository:a/x:pull");
     assert_eq!(edge.request(), Action::Pause);
     edge.respond(0, "404", "{}");
@@ -331,7 +333,7 @@ fn a_round_may_be_followed_by_another() {
 }
 
 #[test]
-fn a_call_that_fails_at_once_or_later_is_503() {
+fn a_call_that_fails_is_503() {
     let mut edge = Edge::get("/");
     edge.host.no_cluster.set(true);
     assert_eq!(edge.request(), Action::Pause);
@@ -345,14 +347,14 @@ fn a_call_that_fails_at_once_or_later_is_503() {
 }
 
 #[test]
-fn without_a_configuration_no_request_passes() {
+fn without_a_configuration_all_requests_are_rejected() {
     let mut edge = Edge::with(&[(":path", b"/c/9/jwt/auth")], None);
     assert_eq!(edge.request(), Action::Pause);
     assert_eq!(edge.statuses(), [503]);
 }
 
 #[test]
-fn bytes_that_are_no_utf8_pass_through() {
+fn bytes_that_are_not_utf8_pass_through() {
     let mut edge =
         Edge::new(&[(":path", b"/c/9/jwt/auth"), ("user-agent", b"\xff\xfe"), ("cookie", b"\xff")]);
     assert_eq!(edge.request(), Action::Continue);

@@ -1,43 +1,43 @@
-//! A small Topology Service: what it knows, and its answers on the wire.
+//! A fake Topology Service: its directory, and its responses on the wire.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{CallError, CallResult, HttpAnswer};
+use crate::classify::{CallError, CallResponse, CallResult};
 
-/// Cells by what names them; values are addresses.
+/// The Cells of each type and claim; values are addresses.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Directory {
-    /// Answers `FIRST_CELL`.
+    /// The result for `FIRST_CELL`.
     #[serde(default)]
     pub first_cell: Option<String>,
-    /// Answers `CELL_ID`.
+    /// The results for `CELL_ID`, by id.
     #[serde(default)]
     pub cells: BTreeMap<String, String>,
-    /// Answers `SESSION_PREFIX`.
+    /// The results for `SESSION_PREFIX`, by prefix.
     #[serde(default)]
     pub session_prefixes: BTreeMap<String, String>,
-    /// Answers claims, by claim and then by value.
+    /// The results for claims, by claim and then by value.
     #[serde(default)]
     pub claims: BTreeMap<String, BTreeMap<String, String>>,
-    /// Registries by a Cell's address.
+    /// The addresses of registries, by their Cell's address.
     #[serde(default)]
     pub registries: BTreeMap<String, String>,
-    /// Values that cannot be classified now; `*` is all.
+    /// The values whose classification times out; `*` means all.
     #[serde(default)]
     pub fails: Vec<String>,
 }
 
 impl Directory {
-    /// The answer to one `POST /v1/classify`.
+    /// Returns the response to one `POST /v1/classify`.
     ///
     /// # Errors
     /// [`CallError::Timeout`] for a value in `fails`.
-    pub fn answer(&self, body: &[u8]) -> CallResult {
+    pub fn respond(&self, body: &[u8]) -> CallResult {
         let request: Value = serde_json::from_slice(body).unwrap_or_default();
         if self.fails.iter().any(|value| value == "*" || contains(&request, value)) {
             return Err(CallError::Timeout);
@@ -49,7 +49,7 @@ impl Directory {
             Some(body) => (200, body),
             None => (404, json!({"code": 5, "message": "cell not found", "details": []})),
         };
-        Ok(HttpAnswer { status, body: body.to_string().into_bytes(), ..HttpAnswer::default() })
+        Ok(CallResponse { status, body: body.to_string().into_bytes(), ..CallResponse::default() })
     }
 
     fn find<'d>(&'d self, request: &'d Value) -> Option<(&'d str, Option<&'d Value>)> {
@@ -67,7 +67,7 @@ impl Directory {
         }
     }
 
-    /// A Cell's address for the question's target, where that is asked for; it may have no registry.
+    /// Returns a Cell's address for the request's target, or `None` if it has no registry.
     fn targeted<'d>(&'d self, address: &'d str, request: &Value) -> Option<&'d str> {
         match request.get("target").and_then(Value::as_str) {
             Some("REGISTRY") => self.registries.get(address).map(String::as_str),
@@ -88,7 +88,7 @@ impl Directory {
     }
 }
 
-/// Whether any text in `json` is `wanted`.
+/// Returns whether any text in `json` equals `wanted`.
 fn contains(json: &Value, wanted: &str) -> bool {
     match json {
         Value::String(text) => text == wanted,

@@ -1,4 +1,4 @@
-//! Credentials as a reader understands them; the bytes a client sends are made here.
+//! Credentials in a readable form, from which the bytes that a client sends are derived.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
 /// A header's value or a password: a text, `{"prefix", "cell", "organization", "user"}` for a
-/// routable token, or `{"prefix", "claims"}` for an unsigned JWT. `Display` is what is sent.
+/// routable token, or `{"prefix", "claims"}` for an unsigned JWT. `Display` gives the text to send.
 #[derive(Debug, Clone)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(with = "SecretModel"))]
 pub struct Secret(String);
@@ -25,10 +25,10 @@ impl fmt::Display for Secret {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Jwt {
-    /// What stands before it, as `glcbt-`.
+    /// The prefix, as `glcbt-`.
     #[serde(default)]
     prefix: String,
-    /// Its payload.
+    /// The payload.
     claims: Value,
 }
 
@@ -37,18 +37,18 @@ struct Jwt {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Routable {
-    /// What stands before it, as `glpat-`.
+    /// The prefix, as `glpat-`.
     prefix: String,
     /// The Cell that issued it.
     cell: Option<u64>,
-    /// Its organization.
+    /// The organization.
     organization: Option<u64>,
-    /// Its user.
+    /// The user.
     user: Option<u64>,
 }
 
-/// What a secret may be written as; a document of the schema only, for serde's untagged enums say
-/// nothing of what is wrong in a variant.
+/// The forms of a secret, for the schema only: the errors of serde's untagged enums do not say what
+/// is wrong in a variant.
 #[cfg(feature = "schema")]
 #[derive(schemars::JsonSchema)]
 #[schemars(untagged)]
@@ -87,7 +87,7 @@ fn routable(value: Value) -> Result<String, String> {
     token.map(|token| token.as_str().to_owned()).map_err(|error| error.to_string())
 }
 
-/// A name and password, shown as `Authorization: Basic` sends them.
+/// A user name and password. `Display` gives the value of `Authorization: Basic`.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

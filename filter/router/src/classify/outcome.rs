@@ -1,50 +1,28 @@
-//! What became of a call, for the decision to ask again and for the metrics.
+//! The outcomes of calls, for metrics.
 
-use super::{Answer, CallError};
+use super::response::{CallError, CallFailure, Classification};
 
-/// Why a call says nothing about a Cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// No HTTP answer.
-    Call(CallError),
-    /// A status that says nothing about a Cell.
-    Status(u16),
-    /// An answer that cannot be understood.
-    Garbage,
-}
-
-impl Failure {
-    /// Whether another try may fare better.
-    pub(crate) fn is_transient(self) -> bool {
-        match self {
-            Self::Call(_) => true,
-            Self::Status(status) => matches!(status, 408 | 429 | 500..=599),
-            Self::Garbage => false,
-        }
-    }
-}
-
-/// What became of one call.
+/// The outcome of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// It named a Cell.
+    /// The response names a Cell.
     Found,
     /// There is no Cell.
     NotFound,
-    /// None came in time.
+    /// No response arrived in time.
     Timeout,
     /// The connection failed or broke.
     Transport,
-    /// The host refused to send it.
+    /// The host refused to send the request.
     Dispatch,
-    /// Another status than 200 and 404.
+    /// The status is neither 200 nor 404.
     BadStatus,
-    /// 200 or 404 with a body that is not the Topology Service's.
+    /// The status is 200 or 404, but the body is not the Topology Service's.
     Garbage,
 }
 
 impl CallOutcome {
-    /// Each of them, in order.
+    /// All outcomes, in order.
     pub const ALL: [Self; 7] = [
         Self::Found,
         Self::NotFound,
@@ -55,20 +33,22 @@ impl CallOutcome {
         Self::Garbage,
     ];
 
-    pub(crate) fn of(read: &Result<Answer, Failure>) -> Self {
+    pub(crate) fn of(read: &Result<Classification, CallFailure>) -> Self {
         match read {
-            Ok(Answer::Found(_)) => Self::Found,
-            Ok(Answer::NotFound) => Self::NotFound,
-            // Envoy answers a call that took too long by itself, with 504.
-            Err(Failure::Call(CallError::Timeout) | Failure::Status(408 | 504)) => Self::Timeout,
-            Err(Failure::Call(CallError::Transport)) => Self::Transport,
-            Err(Failure::Call(CallError::Dispatch)) => Self::Dispatch,
-            Err(Failure::Status(_)) => Self::BadStatus,
-            Err(Failure::Garbage) => Self::Garbage,
+            Ok(Classification::Found(_)) => Self::Found,
+            Ok(Classification::NotFound) => Self::NotFound,
+            // Envoy itself responds with 504 to a call that timed out.
+            Err(CallFailure::NoResponse(CallError::Timeout) | CallFailure::Status(408 | 504)) => {
+                Self::Timeout
+            }
+            Err(CallFailure::NoResponse(CallError::Transport)) => Self::Transport,
+            Err(CallFailure::NoResponse(CallError::Dispatch)) => Self::Dispatch,
+            Err(CallFailure::Status(_)) => Self::BadStatus,
+            Err(CallFailure::Malformed) => Self::Garbage,
         }
     }
 
-    /// For metrics.
+    /// Returns the name used in metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! A list that may be written as its single item.
+//! A list that may be written as its only item.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,7 +16,7 @@ impl<T> Default for OneOrMany<T> {
     }
 }
 
-// By hand: an untagged enum would say "did not match any variant" whatever is wrong in an item.
+// Written by hand because the error of an untagged enum is always "did not match any variant".
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
@@ -29,7 +29,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
     type Value = OneOrMany<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("one item or a list of them")
+        f.write_str("an item or a list of items")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {

@@ -1,37 +1,38 @@
-//! A ruleset as written: match, transform, validate, then classify or proxy.
+//! The model of a ruleset: rules of match, transform, validate, and classify or proxy.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ConfigError, OneOrMany};
+use super::error::ConfigError;
+use super::one_or_many::OneOrMany;
 
-/// A ruleset file: rules are tried in order, the first that decides wins.
+/// A ruleset. Rules are tried in order until one decides.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Ruleset"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RulesetModel {
-    /// Where editors find the schema; read by nobody else.
+    /// The schema, for editors.
     #[serde(rename = "$schema", default)]
     pub schema: Option<String>,
-    /// What the ruleset routes, for its reader.
+    /// What the ruleset routes; for the reader.
     #[serde(default)]
     pub description: String,
-    /// First path segments that are the application's own and name no namespace: a `route` or
-    /// `redirectRoute` claim of one is never asked.
+    /// First path segments that belong to the application and cannot be namespaces. They are never
+    /// classified as a `route` or `redirectRoute` claim.
     #[serde(default)]
     pub reserved_routes: Vec<String>,
     /// The rules; the last must be unconditional.
-    // Read one by one, so that an error names its rule.
+    // Parsed one by one, so that an error names its rule.
     #[serde(deserialize_with = "super::unique::list")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<RuleModel>", length(min = 1, max = 200)))]
     pub rules: Vec<Value>,
 }
 
 impl RulesetModel {
-    /// Reads the rules.
+    /// Parses the rules.
     ///
     /// # Errors
-    /// [`ConfigError::Rule`] naming the first rule and field at fault.
+    /// [`ConfigError::Rule`] names the first invalid rule and field.
     pub fn read_rules(&self) -> Result<Vec<RuleModel>, ConfigError> {
         self.rules.iter().enumerate().map(|(index, rule)| read_rule(index, rule)).collect()
     }
@@ -49,7 +50,8 @@ fn read_rule(index: usize, rule: &Value) -> Result<RuleModel, ConfigError> {
     })
 }
 
-/// The field a problem is of: serde says where one is missing, and its name in the text alone.
+/// Returns the field of an error. For a missing field serde reports the parent as the path, and the
+/// field only in the message.
 fn at_field(place: &str, problem: String) -> (String, String) {
     let missing = problem.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
     let field = match (missing, place) {
@@ -60,7 +62,7 @@ fn at_field(place: &str, problem: String) -> (String, String) {
     (field, problem)
 }
 
-/// The first key in snake_case, as GitLab's early rulesets had them: its field, and what to write.
+/// Returns the first key in snake case, which GitLab's early rulesets used, and the error for it.
 fn snake_case(value: &Value) -> Option<(String, String)> {
     let within = |place: String, value: &Value| {
         let (field, problem) = snake_case(value)?;
@@ -72,14 +74,16 @@ fn snake_case(value: &Value) -> Option<(String, String)> {
             items.iter().enumerate().find_map(|(n, item)| within(format!("[{n}]"), item))
         }
         Value::Object(fields) => fields.iter().find_map(|(key, value)| match camel_case(key) {
-            Some(camel) => Some((key.clone(), format!("keys are in camel case: write `{camel}`"))),
+            Some(camel) => {
+                Some((key.clone(), format!("keys must be in camel case: write `{camel}`")))
+            }
             None => within(key.clone(), value),
         }),
         _ => None,
     }
 }
 
-/// A key in camel case, if it is not yet.
+/// Returns the key in camel case if it is in snake case.
 fn camel_case(key: &str) -> Option<String> {
     let (first, rest) = key.split_once('_')?;
     let capitalized = rest.split('_').map(|word| {
@@ -90,128 +94,130 @@ fn camel_case(key: &str) -> Option<String> {
     Some(first.chars().chain(capitalized.collect::<String>().chars()).collect())
 }
 
-/// One rule: match, transform, validate, then classify or proxy.
+/// A rule: match, transform, validate, and classify or proxy.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Rule"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RuleModel {
-    /// Unique; `0-9A-Za-z_.-`, for it may stand in a response header.
+    /// A unique id of `0-9A-Za-z_.-`; it may be sent in a response header.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9A-Za-z_.-]+$")))]
     pub id: String,
-    /// Why the rule is there, for its reader.
+    /// The purpose of the rule; for the reader.
     #[serde(default)]
     pub description: String,
-    /// All must hold; none always holds.
+    /// The conditions, all of which must hold. Without any, the rule always matches.
     #[serde(default)]
     pub r#match: OneOrMany<MatchModel>,
-    /// Steps that turn captures into variables, in order.
+    /// The steps that turn captures into variables, in order.
     #[serde(default)]
     pub transform: OneOrMany<TransformModel>,
-    /// What must be there for the rule to apply.
+    /// The variables that the rule requires.
     #[serde(default)]
     pub validate: Option<ValidateModel>,
-    /// What the rule does.
+    /// What the rule does with a request that matches.
     pub action: ActionModel,
-    /// For `classify`: what to ask, in order, until a Cell is found.
+    /// For `classify`: the queries, made in order until a Cell is found.
     #[serde(default)]
     pub classify: OneOrMany<ClassifyModel>,
-    /// For `proxy`: where to, unless the filter's `proxyAddress` says.
+    /// For `proxy`: the address; by default the filter's `proxyAddress`.
     #[serde(default)]
     pub proxy: Option<ProxyModel>,
-    /// Templates of the key by which a Cell's origins share the work; the first that exists counts.
+    /// Templates of the key that selects one of a Cell's origins; the first that exists is used.
     #[serde(default)]
     pub hash_key: OneOrMany<String>,
-    /// Template of the path the Cell sees; the query stays.
+    /// Template of the path that replaces the client's; the query is kept.
     #[serde(default)]
     pub rewrite_path: Option<String>,
-    /// What to do when the Topology Service cannot say and no good answer is left.
+    /// What to do if the Topology Service is unavailable and there is no last good response.
     #[serde(default)]
     pub on_unavailable: OnUnavailable,
 }
 
-/// A condition. Every `regexValue` must match the whole text; its named captures are variables.
+/// A condition. Each regular expression must match the whole text; its named captures are variables.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Match"))]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[serde(deny_unknown_fields)]
 pub enum MatchModel {
-    /// The path without its query.
+    /// The path without the query.
     Path {
         /// Regular expression.
         regex_value: String,
     },
-    /// The authority: host and, if given, port.
+    /// The authority: the host and, if present, the port.
     Host {
         /// Regular expression.
         regex_value: String,
     },
     /// The method.
     Method {
-        /// Any of these, upper case.
+        /// The allowed methods, in upper case.
         values: OneOrMany<String>,
     },
     /// A request header.
     Header {
-        /// Its name, in any case.
+        /// The name, in any case.
         name: String,
-        /// Regular expression; without it the header need only be there.
+        /// Regular expression; without it, the header must only exist.
         #[serde(default)]
         regex_value: Option<String>,
     },
     /// A query parameter, decoded.
     Query {
-        /// Its name.
+        /// The name.
         name: String,
-        /// Regular expression; without it the parameter need only be there.
+        /// Regular expression; without it, the parameter must only exist.
         #[serde(default)]
         regex_value: Option<String>,
     },
     /// A cookie.
     Cookie {
-        /// Regular expression of the name.
+        /// Regular expression for the name.
         regex_name: String,
-        /// Regular expression of the value.
+        /// Regular expression for the value.
         regex_value: String,
     },
 }
 
-/// A step from text to variables; one that cannot read its input sets nothing.
+/// A step that turns text into variables. It sets none if its input is missing or malformed.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Transform"))]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 #[serde(deny_unknown_fields)]
 pub enum TransformModel {
-    /// Fields `c g o p t u`, ids in decimal, of a routable token.
+    /// Decodes a routable token into the fields `c g o p t u`, with ids in decimal.
     RoutableTokenPayload {
-        /// The whole token, whose checksum is verified; or payload and length as captured.
+        /// The whole token, whose checksum is verified; or the captured payload and length.
         input: OneOrMany<String>,
-        /// The variable.
+        /// The name of the variable.
         output: String,
     },
-    /// The same fields of a JWT's payload segment, where they are base36 strings.
+    /// Decodes the same fields from a JWT's payload segment, where they are base36 strings.
     RoutableJson {
         /// The payload segment.
         input: String,
-        /// The variable.
+        /// The name of the variable.
         output: String,
     },
-    /// All claims of a JWT, signature unseen; `${output.list.field}` reads a field of each item.
+    /// Decodes the claims of a JWT without verifying it; `${output.list.field}` is a field of each
+    /// item of a list.
     JwtClaims {
         /// The whole JWT.
         input: String,
-        /// The variable.
+        /// The name of the variable.
         output: String,
     },
-    /// Standard base64, then a match whose named captures are the variables.
+    /// Decodes standard base64 and matches the result; the named captures are the variables.
     DecodeBase64Match {
         /// The base64 text.
         input: String,
         /// Regular expression.
         regex_value: String,
     },
-    /// `${output.namespace}`: the top-level namespaces that decide a `/jwt/auth` request.
+    /// Sets `${output.namespace}` to the top-level namespaces that determine the Cell of a `/jwt/auth`
+    /// request.
     RegistryScopes {
-        /// The variable.
+        /// The name of the variable.
         output: String,
     },
 }
@@ -221,7 +227,7 @@ pub enum TransformModel {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Validate"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ValidateModel {
-    /// Templates that must yield a text.
+    /// Templates that must have a text.
     pub exist: Vec<String>,
 }
 
@@ -230,23 +236,23 @@ pub struct ValidateModel {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Action"))]
 #[serde(rename_all = "camelCase")]
 pub enum ActionModel {
-    /// Ask the Topology Service.
+    /// Classify the request through the Topology Service.
     Classify,
-    /// Go to a fixed address.
+    /// Route to a fixed address.
     Proxy,
 }
 
-/// A fixed way.
+/// A fixed address.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Proxy"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProxyModel {
-    /// The Cell's address, which is the name of Envoy's cluster.
+    /// The address of the Cell, which is the name of Envoy's cluster.
     pub address: String,
 }
 
-/// One question: either `type` (and `value`) or `claims`. Where a template is a list, each item is
-/// asked, and all must name the same Cell.
+/// A query: either `type` (and `value`) or `claims`. If a template is a list, each item is classified,
+/// and all must belong to the same Cell.
 #[derive(Debug, Clone, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Classify"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -254,13 +260,13 @@ pub struct ClassifyModel {
     /// The kind of `value`.
     #[serde(default)]
     pub r#type: Option<ClassifyType>,
-    /// Template; for every type but `FIRST_CELL`.
+    /// Template; required for every type except `FIRST_CELL`.
     #[serde(default)]
     pub value: Option<String>,
-    /// Claims the Topology Service tries in order; values are templates.
+    /// The claims that the Topology Service tries in order; values are templates.
     #[serde(default)]
     pub claims: Vec<ClaimModel>,
-    /// Which of the Cell's addresses to use.
+    /// Which of the Cell's addresses is used.
     #[serde(default)]
     pub target: Target,
 }
@@ -270,16 +276,16 @@ pub struct ClassifyModel {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ClassifyType {
-    /// The Cell that serves what belongs to no other.
+    /// The Cell for requests that no other Cell owns.
     FirstCell,
-    /// By the prefix of a session cookie.
+    /// The Cell with this session cookie prefix.
     SessionPrefix,
-    /// By the Cell's number, in decimal.
+    /// The Cell with this decimal id.
     CellId,
 }
 
 impl ClassifyType {
-    /// The name on the wire and in `x-gitlab-http-router-rule-type`.
+    /// Returns the name on the wire and in `x-gitlab-http-router-rule-type`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -290,32 +296,32 @@ impl ClassifyType {
     }
 }
 
-/// `types.v1.Claim` of GitLab's Topology Service, those a request can carry; numbers are strings,
-/// as protojson wants.
+/// The claims of `types.v1.Claim` of GitLab's Topology Service that a request can carry. Numbers are
+/// strings, as protojson requires.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Claim"))]
 #[serde(rename_all = "camelCase")]
 pub enum ClaimModel {
     /// A top-level path segment.
     Route(String),
-    /// A top-level path segment that was renamed.
+    /// The previous name of a top-level path segment.
     RedirectRoute(String),
-    /// An organization's path.
+    /// The path of an organization.
     OrganizationPath(String),
-    /// An organization's id.
+    /// The id of an organization.
     OrganizationId(String),
-    /// A namespace's id.
+    /// The id of a namespace.
     NamespaceId(String),
-    /// A project's id.
+    /// The id of a project.
     ProjectId(String),
-    /// A user's id.
+    /// The id of a user.
     UserId(String),
-    /// A user's name.
+    /// The name of a user.
     Username(String),
 }
 
 impl ClaimModel {
-    /// The template, whichever claim it is.
+    /// Returns the template.
     #[must_use]
     pub fn value(&self) -> &String {
         match self {
@@ -331,7 +337,7 @@ impl ClaimModel {
     }
 }
 
-/// Which of a Cell's addresses.
+/// One of a Cell's addresses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -344,7 +350,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// As it is written in a ruleset.
+    /// Returns the name used in rulesets.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -359,9 +365,9 @@ impl Target {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum OnUnavailable {
-    /// Answer 503: a failure is no "not found".
+    /// Respond with 503: an unavailable service does not mean "not found".
     #[default]
     Reject,
-    /// Try the next question, then the next rule.
+    /// Try the next query, then the next rule.
     Next,
 }

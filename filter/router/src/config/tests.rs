@@ -12,12 +12,12 @@ fn minimal() -> Value {
     })
 }
 
-fn refusal(config: &Value) -> String {
+fn error(config: &Value) -> String {
     Router::from_json(config.to_string().as_bytes()).unwrap_err().to_string()
 }
 
 #[test]
-fn all_but_the_topology_service_and_the_ruleset_has_a_default() {
+fn only_the_topology_service_and_the_ruleset_are_required() {
     let config: FilterConfig = from_json(minimal().to_string().as_bytes()).unwrap();
     assert_eq!(config.topology_service.timeout_ms, 1000);
     assert_eq!(config.max_namespaces, 10);
@@ -33,12 +33,12 @@ fn all_but_the_topology_service_and_the_ruleset_has_a_default() {
     for field in ["topologyService", "ruleset"] {
         let mut config = minimal();
         config.as_object_mut().unwrap().remove(field);
-        assert!(refusal(&config).contains(field), "{}", refusal(&config));
+        assert!(error(&config).contains(field), "{}", error(&config));
     }
 }
 
 #[test]
-fn an_unknown_or_impossible_field_is_named() {
+fn the_error_names_an_unknown_or_invalid_field() {
     for (pointer, field, value, expected) in [
         ("", "cach", json!({}), "cach: unknown field `cach`"),
         ("", "cache", json!({"ttl": 1}), "cache.ttl: unknown field `ttl`"),
@@ -51,19 +51,24 @@ fn an_unknown_or_impossible_field_is_named() {
         ("/topologyService", "backoffMs", json!(0), "topologyService.backoffMs: must be 1"),
         ("/topologyService", "budgetMs", json!(60_001), "topologyService.budgetMs: must be 1"),
         ("/topologyService", "cluster", json!(7), "topologyService.cluster: invalid type"),
-        ("/topologyService", "cluster", json!(""), "topologyService.cluster: not a cluster's"),
-        ("/topologyService", "authority", json!("a b"), "topologyService.authority: not a host"),
+        ("/topologyService", "cluster", json!(""), "topologyService.cluster: not a valid cluster"),
+        (
+            "/topologyService",
+            "authority",
+            json!("a b"),
+            "topologyService.authority: not a valid host",
+        ),
         ("/ruleset", "rule", json!([]), "ruleset.rule: unknown field `rule`"),
-        ("/ruleset", "rules", json!([]), "rules: a ruleset needs a rule"),
+        ("/ruleset", "rules", json!([]), "rules: a ruleset must have at least one rule"),
     ] {
         let mut config = minimal();
         config.pointer_mut(pointer).unwrap()[field] = value;
-        assert!(refusal(&config).starts_with(expected), "{}", refusal(&config));
+        assert!(error(&config).starts_with(expected), "{}", error(&config));
     }
 }
 
 #[test]
-fn what_is_no_json_or_more_than_one_document_is_refused() {
+fn exactly_one_json_document_is_accepted() {
     for text in ["", "{", "[]", "null", "{}{}"] {
         assert!(Router::from_json(text.as_bytes()).is_err(), "{text}");
     }
@@ -71,15 +76,15 @@ fn what_is_no_json_or_more_than_one_document_is_refused() {
 }
 
 #[test]
-fn a_key_that_is_there_twice_is_refused_wherever_it_is() {
-    for (twice, expected) in [
-        (r#""id": "a", "action": "proxy", "id": "b""#, "ruleset.rules[0]: `id` is there twice"),
+fn a_repeated_key_is_rejected_at_any_depth() {
+    for (fields, expected) in [
+        (r#""id": "a", "action": "proxy", "id": "b""#, "ruleset.rules[0]: duplicate key `id`"),
         (
             r#""match": [{"type": "path", "regexValue": "/a", "regexValue": "/b"}]"#,
-            "ruleset.rules[0].match[0]: `regexValue` is there twice",
+            "ruleset.rules[0].match[0]: duplicate key `regexValue`",
         ),
     ] {
-        let rules = format!(r#"{{"rules": [{{{twice}}}]}}"#);
+        let rules = format!(r#"{{"rules": [{{{fields}}}]}}"#);
         let config = minimal().to_string();
         let ruleset = minimal()["ruleset"].to_string();
         let error = Router::from_json(config.replace(&ruleset, &rules).as_bytes()).unwrap_err();

@@ -1,14 +1,14 @@
-//! JSON whose objects have each key once: of two, `serde_json` would silently drop the first.
+//! JSON without repeated keys, of which `serde_json` would silently drop all but the last.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Any JSON without a repeated key.
+/// Any JSON value without repeated keys.
 pub(super) struct Unique(Value);
 
-/// Reads a list of it.
+/// Deserialises a list of such values.
 pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Value>, D::Error> {
     let items = Vec::<Unique>::deserialize(deserializer)?;
     Ok(items.into_iter().map(Value::from).collect())
@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
         let mut object = Map::new();
         while let Some((key, Unique(value))) = fields.next_entry::<String, Unique>()? {
             if object.contains_key(&key) {
-                return Err(A::Error::custom(format!("`{key}` is there twice")));
+                return Err(A::Error::custom(format!("duplicate key `{key}`")));
             }
             object.insert(key, value);
         }

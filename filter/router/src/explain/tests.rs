@@ -1,8 +1,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::config::Target;
 
-/// Two rules that ask for a group, one in the path and one in a header, then the first Cell.
+/// Two rules that classify a group, one in the path and one in a header, then the first Cell.
 fn config() -> Value {
     let by = |id: &str, condition: Value| {
         let claims = json!([{"route": "${group}"}]);
@@ -25,62 +26,65 @@ fn explained(path: &str, group: &str) -> Explanation {
     explain(&config(), &headers.into(), &directory).unwrap()
 }
 
-/// Of each rule that was tried, how many questions it asked.
-fn asked(explanation: &Explanation) -> Vec<(&str, usize)> {
-    explanation.rules.iter().map(|tried| (tried.rule.as_str(), tried.calls.len())).collect()
+/// Returns the number of calls of each rule that was tried.
+fn calls(explanation: &Explanation) -> Vec<(&str, usize)> {
+    explanation.rules.iter().map(|rule| (rule.rule.as_str(), rule.calls.len())).collect()
 }
 
 #[test]
-fn rules_are_told_up_to_the_one_that_decides() {
+fn rules_are_explained_up_to_the_deciding_one() {
     let explanation = explained("/acme", "globex");
-    assert_eq!(asked(&explanation), [("path", 1)]);
-    let Outcome::Decision { rule, cluster, target, .. } = explanation.outcome else { panic!() };
+    assert_eq!(calls(&explanation), [("path", 1)]);
+    let ExplainedOutcome::Decision { rule, cluster, target, .. } = explanation.outcome else {
+        panic!()
+    };
     assert_eq!((&*rule, &*cluster, target), ("path", "cell-2", Some(Target::Web)));
 }
 
 #[test]
-fn each_rule_has_the_questions_it_asked_itself() {
-    let explanation = explained("/nobody", "globex");
-    assert_eq!(asked(&explanation), [("path", 1), ("header", 1), ("last", 1)]);
-    assert_eq!(explanation.rules[1].calls[0].question, json!({"claims": [{"route": "globex"}]}));
+fn each_rule_has_its_own_calls() {
+    let explanation = explained("/unknown", "globex");
+    assert_eq!(calls(&explanation), [("path", 1), ("header", 1), ("last", 1)]);
+    assert_eq!(explanation.rules[1].calls[0].request, json!({"claims": [{"route": "globex"}]}));
     assert_eq!(explanation.rules[1].calls[0].status, Some(404));
 }
 
 #[test]
-fn a_question_asked_before_is_not_asked_again() {
-    let explanation = explained("/nobody", "nobody");
-    assert_eq!(asked(&explanation), [("path", 1), ("header", 0), ("last", 1)]);
+fn a_query_is_made_once_per_request() {
+    let explanation = explained("/unknown", "unknown");
+    assert_eq!(calls(&explanation), [("path", 1), ("header", 0), ("last", 1)]);
 }
 
 #[test]
-fn a_rule_that_does_not_apply_says_which_condition_fails() {
+fn a_rule_that_does_not_match_names_the_failed_condition() {
     let explanation = explained("/1", "acme");
     let why = "match[0]: the path does not match `/(?<group>[a-z]+)`";
-    assert_eq!(explanation.rules[0].miss.as_deref(), Some(why));
-    assert_eq!(explanation.rules[1].miss, None);
+    assert_eq!(explanation.rules[0].mismatch.as_deref(), Some(why));
+    assert_eq!(explanation.rules[1].mismatch, None);
 }
 
 #[test]
-fn an_answer_at_the_edge_names_the_rule_that_led_to_it() {
-    let Outcome::Reply { rule, refusal, status, .. } = explained("/down", "").outcome else {
+fn a_reply_names_the_rule_that_rejected_the_request() {
+    let ExplainedOutcome::Reply { rule, reason, status, .. } = explained("/down", "").outcome
+    else {
         panic!()
     };
-    assert_eq!((rule.as_deref(), refusal, status), (Some("path"), "unavailable", 503));
+    assert_eq!((rule.as_deref(), reason, status), (Some("path"), "unavailable", 503));
 }
 
 #[test]
-fn what_no_rule_should_see_is_refused_by_none() {
+fn an_ambiguous_request_is_rejected_before_any_rule() {
     let explanation = explained("/v2/a%2fb", "");
     assert!(explanation.rules.is_empty());
-    let Outcome::Reply { rule, status, .. } = explanation.outcome else { panic!() };
+    let ExplainedOutcome::Reply { rule, status, .. } = explanation.outcome else { panic!() };
     assert_eq!((rule, status), (None, 400));
 }
 
 #[test]
-fn where_not_even_the_last_rule_finds_a_cell_no_rule_is_to_blame() {
+fn no_cell_is_attributed_to_no_rule() {
     let headers = [(":path".to_owned(), b"/acme".to_vec())];
     let explanation = explain(&config(), &headers.into(), &Directory::default()).unwrap();
-    assert_eq!(asked(&explanation), [("path", 1), ("header", 0), ("last", 1)]);
-    let Outcome::Reply { rule, refusal, .. } = explanation.outcome else { panic!() };
-    assert_eq!((rule, refusal), (None, "no_cell"));
+    assert_eq!(calls(&explanation), [("path", 1), ("header", 0), ("last", 1)]);
+    let ExplainedOutcome::Reply { rule, reason, .. } = explanation.outcome else { panic!() };
+    assert_eq!((rule, reason), (None, "no_cell"));
 }

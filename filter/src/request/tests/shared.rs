@@ -1,11 +1,11 @@
-//! What a request shares with the others of its worker: time, metrics, logs.
+//! What the requests of a worker share: ticks, metrics and logs.
 
 use super::*;
 
 const ONE: &str = "/jwt/auth?scope=repository:a/x:pull";
 
-/// Asks again after 50 ms at most; a call takes a second at most.
-fn patient(path: &str) -> Edge {
+/// An edge with retries after at most 50 ms and a timeout of a second.
+fn with_retries(path: &str) -> Edge {
     let headers = [
         (":method", &b"GET"[..]),
         (":authority", b"gitlab.example"),
@@ -16,16 +16,16 @@ fn patient(path: &str) -> Edge {
 }
 
 impl Edge {
-    /// The root context's tick, so much later.
+    /// Advances the time and runs the root context's tick.
     fn tick_after(&self, milliseconds: u64) {
         self.host.now.set(self.host.now.get() + milliseconds);
-        self.worker.tick();
+        self.scheduler.tick();
     }
 }
 
 #[test]
-fn a_failed_call_is_sent_again_by_tick_into_the_requests_own_context() {
-    let mut edge = patient(ONE);
+fn a_failed_call_is_retried_by_a_tick_in_the_requests_context() {
+    let mut edge = with_retries(ONE);
     assert_eq!(edge.request(), Action::Pause);
     edge.respond(0, "503", "");
     assert_eq!(edge.host.calls.borrow().len(), 1);
@@ -36,15 +36,15 @@ fn a_failed_call_is_sent_again_by_tick_into_the_requests_own_context() {
     assert_eq!((edge.host.resumed.get(), edge.host.entered.get()), (1, CONTEXT));
     assert_eq!(edge.sent("x-cell-cluster"), ["cell-1"]);
     edge.tick_after(10_000);
-    assert_eq!(edge.host.tick_ms.get(), 0, "nothing waits");
+    assert_eq!(edge.host.tick_ms.get(), 0, "no request waits");
 }
 
 #[test]
-fn an_answer_that_never_comes_is_given_up_a_moment_after_its_timeout() {
+fn a_call_without_a_response_is_given_up_after_a_grace_period() {
     let mut edge = Edge::get(ONE);
     assert_eq!(edge.request(), Action::Pause);
     edge.tick_after(1_200);
-    assert!(edge.statuses().is_empty(), "the host still has its grace");
+    assert!(edge.statuses().is_empty(), "the grace period has not ended");
     edge.tick_after(100);
     assert_eq!(edge.statuses(), [503]);
     edge.found(0, "cell-1");
@@ -52,15 +52,15 @@ fn an_answer_that_never_comes_is_given_up_a_moment_after_its_timeout() {
 }
 
 #[test]
-fn a_request_that_is_gone_is_never_touched() {
-    let mut edge = patient(ONE);
+fn a_request_that_has_ended_is_never_woken() {
+    let mut edge = with_retries(ONE);
     assert_eq!(edge.request(), Action::Pause);
     edge.respond(0, "503", "");
     assert!(edge.filter.on_done());
     edge.tick_after(10_000);
     assert_eq!((edge.host.calls.borrow().len(), edge.host.tick_ms.get()), (1, 0));
 
-    let mut edge = patient(ONE);
+    let mut edge = with_retries(ONE);
     assert_eq!(edge.request(), Action::Pause);
     edge.respond(0, "503", "");
     edge.host.gone.borrow_mut().push(CONTEXT);
@@ -69,11 +69,11 @@ fn a_request_that_is_gone_is_never_touched() {
 }
 
 #[test]
-fn more_requests_than_may_wait_are_refused() {
-    let mut edge = patient(ONE);
+fn requests_over_the_limit_of_waiting_ones_are_rejected() {
+    let mut edge = with_retries(ONE);
     let mut others = Vec::new();
     for context in 10..10 + 4096 {
-        let mut other = RequestFilter::new(Rc::clone(&edge.worker), context);
+        let mut other = RequestFilter::new(Rc::clone(&edge.scheduler), context);
         assert_eq!(other.on_http_request_headers(0, true), Action::Pause);
         others.push(other);
     }
@@ -81,37 +81,42 @@ fn more_requests_than_may_wait_are_refused() {
     edge.request();
     assert_eq!(edge.statuses(), [503]);
     assert_eq!(edge.host.metric("cell_router.errors.kind.too_many_waiting"), 1);
-    assert!(edge.worker.has_room_for(10), "who waits keeps the place");
+    edge.host.call_response.replace([(":status".to_owned(), b"404".to_vec())].into());
+    edge.host.call_response.borrow_mut().insert("body".to_owned(), b"{}".to_vec());
+    let calls = edge.host.calls.borrow().len();
+    others[0].on_http_call_response(0, 1, 2, 0);
+    assert_eq!(edge.host.calls.borrow().len(), calls + 1);
+    assert_eq!(edge.statuses(), [503], "a request that waits keeps its place");
     others[0].on_done();
-    let mut next = RequestFilter::new(Rc::clone(&edge.worker), 9);
+    let mut next = RequestFilter::new(Rc::clone(&edge.scheduler), 9);
     next.on_http_request_headers(0, true);
-    assert_eq!(edge.statuses(), [503], "there is room again");
+    assert_eq!(edge.statuses(), [503], "another request may wait again");
 }
 
 #[test]
-fn an_expired_answer_is_asked_for_by_tick_and_its_request_does_not_wait() {
-    let mut edge = patient(ONE);
+fn an_expired_classification_is_revalidated_by_a_tick_without_delaying_the_request() {
+    let mut edge = with_retries(ONE);
     edge.request();
     edge.found(0, "cell-1");
     edge.host.now.set(61_000);
-    let mut later = RequestFilter::new(Rc::clone(&edge.worker), 3);
+    let mut later = RequestFilter::new(Rc::clone(&edge.scheduler), 3);
     assert_eq!(later.on_http_request_headers(0, true), Action::Continue);
     assert!(later.on_done());
     edge.tick_after(10);
     assert_eq!(edge.host.calls.borrow().len(), 2);
-    edge.worker.answered(1, 0, 0);
+    edge.scheduler.on_response(1, 0, 0);
     assert_eq!(edge.host.metric("cell_router.classify.outcome.transport"), 1);
     edge.tick_after(10);
     assert_eq!((edge.host.tick_ms.get(), edge.host.metric("cell_router.refreshes")), (0, 1));
 }
 
 #[test]
-fn a_refresh_without_an_answer_is_given_up() {
-    let mut edge = patient(ONE);
+fn a_refresh_without_a_response_is_given_up() {
+    let mut edge = with_retries(ONE);
     edge.request();
     edge.found(0, "cell-1");
     edge.host.now.set(61_000);
-    RequestFilter::new(Rc::clone(&edge.worker), 3).on_http_request_headers(0, true);
+    RequestFilter::new(Rc::clone(&edge.scheduler), 3).on_http_request_headers(0, true);
     edge.tick_after(10);
     assert_eq!(edge.host.tick_ms.get(), 1_250);
     edge.tick_after(1_250);
@@ -120,34 +125,34 @@ fn a_refresh_without_an_answer_is_given_up() {
 }
 
 #[test]
-fn requests_are_counted_by_rule_and_source_and_defined_when_first_seen() {
+fn requests_are_counted_by_rule_and_source_in_metrics_defined_at_first_use() {
     let mut edge = Edge::get("/c/9/jwt/auth");
     edge.request();
     let name = "cell_router.requests.decision.proxy.rule.fixed.source.ruleset";
     assert_eq!(edge.host.metric(name), 1);
     edge.host.set_request_header(":path", b"/c/9/jwt/auth").unwrap();
-    let mut again = RequestFilter::new(Rc::clone(&edge.worker), 3);
+    let mut again = RequestFilter::new(Rc::clone(&edge.scheduler), 3);
     again.on_http_request_headers(0, true);
     assert_eq!(edge.host.metric(name), 2);
-    assert_eq!(edge.host.metrics.borrow().len(), 1, "nothing else happened");
+    assert_eq!(edge.host.metrics.borrow().len(), 1, "no other metric is defined");
 }
 
 #[test]
-fn gauges_are_shares_that_a_worker_takes_back() {
-    let mut edge = patient(ONE);
+fn a_retired_worker_removes_its_part_from_the_gauges() {
+    let mut edge = with_retries(ONE);
     edge.host.memory.set(131_072);
     edge.request();
     edge.found(0, "cell-1");
     assert_eq!(edge.host.metric("cell_router.memory_bytes"), 131_072);
     assert_eq!(edge.host.metric("cell_router.cache_entries"), 1);
-    edge.worker.metrics.retire(&edge.host);
+    edge.scheduler.worker.metrics.retire(&edge.host);
     assert_eq!(edge.host.metric("cell_router.memory_bytes"), 0);
     assert_eq!(edge.host.metric("cell_router.cache_entries"), 0);
 }
 
 #[test]
-fn a_refused_request_is_one_line_of_json_that_holds_no_query_and_no_credential() {
-    let mut edge = patient("/v2/a%2fb/\"x?private_token=s3cr3t");
+fn a_rejected_request_is_logged_as_one_line_of_json_without_query_and_credentials() {
+    let mut edge = with_retries("/v2/a%2fb/\"x?private_token=s3cr3t");
     edge.host.set_request_header(":authority", b"user:s3cr3t@gitlab.example").unwrap();
     edge.request();
     let logs = edge.host.logs.borrow();
@@ -161,14 +166,14 @@ fn a_refused_request_is_one_line_of_json_that_holds_no_query_and_no_credential()
 }
 
 #[test]
-fn a_path_or_host_that_holds_a_credential_is_not_told() {
+fn a_path_or_host_with_a_credential_is_hidden() {
     let far = format!("/v2/{}/a%2fb/glpat-s3cr3t", "a".repeat(300));
     for (authority, path, hidden) in [
         ("gitlab.example", "/v2/GLPAT-s3cr3t/a%2fb", ["gitlab.example", "(hidden)"]),
         ("gitlab.example", &far, ["gitlab.example", "(hidden)"]),
         ("glrt-s3cr3t.example", "/v2/a%2fb/c", ["(hidden)", "/v2/a%2fb/c"]),
     ] {
-        let mut edge = patient(path);
+        let mut edge = with_retries(path);
         edge.host.set_request_header(":authority", authority.as_bytes()).unwrap();
         edge.request();
         let line: Value = serde_json::from_str(&edge.host.logs.borrow()[0]).unwrap();
@@ -177,7 +182,7 @@ fn a_path_or_host_that_holds_a_credential_is_not_told() {
 }
 
 #[test]
-fn a_line_names_the_rule_and_is_bounded_whatever_a_client_sent() {
+fn a_log_line_names_the_rule_and_is_bounded() {
     let path = format!("/jwt/auth{}?scope=repository:a:pull", "/\u{e9}\n".repeat(1000));
     let mut edge = Edge::new(&[(":authority", b"\xff\n\""), (":path", path.as_bytes())]);
     edge.request();
@@ -194,8 +199,8 @@ fn a_line_names_the_rule_and_is_bounded_whatever_a_client_sent() {
 }
 
 #[test]
-fn an_outage_is_logged_once() {
-    let mut edge = patient(ONE);
+fn an_outage_and_its_end_are_logged_once() {
+    let mut edge = with_retries(ONE);
     edge.host.now.set(5_000);
     edge.request();
     edge.respond(0, "503", "");

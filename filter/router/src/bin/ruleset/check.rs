@@ -1,14 +1,14 @@
-//! `ruleset check`: what the filter would refuse, and what looks like a mistake.
+//! `ruleset check`: errors, for which the filter would reject a ruleset, and warnings.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use router::{Router, config, lint};
 
-use crate::Report;
 use crate::files::{self, RulesetFile};
+use crate::report::Report;
 
-/// What was found in one file.
+/// The errors and warnings of one file.
 struct Findings {
     errors: Vec<String>,
     warnings: Vec<String>,
@@ -16,9 +16,9 @@ struct Findings {
 }
 
 pub(crate) fn run(paths: &[PathBuf], deny_warnings: bool) -> Result<Report> {
-    let mut report = Report { text: String::new(), well: true };
+    let mut report = Report { text: String::new(), success: true };
     for path in files::expand(paths)? {
-        let Findings { errors, warnings, rules } = look(&path);
+        let Findings { errors, warnings, rules } = inspect(&path);
         let file = path.display();
         for error in &errors {
             report.text += &format!("{file}: error: {error}\n");
@@ -27,16 +27,16 @@ pub(crate) fn run(paths: &[PathBuf], deny_warnings: bool) -> Result<Report> {
             report.text += &format!("{file}: warning: {warning}\n");
         }
         if errors.is_empty() && warnings.is_empty() {
-            report.text += &format!("{file}: {rules} rules, ok\n");
+            report.text += &format!("{file}: configuration OK ({rules} rules)\n");
         }
-        report.well &= errors.is_empty() && (warnings.is_empty() || !deny_warnings);
+        report.success &= errors.is_empty() && (warnings.is_empty() || !deny_warnings);
     }
     Ok(report)
 }
 
-fn look(path: &Path) -> Findings {
+fn inspect(path: &Path) -> Findings {
     let mut findings = Findings { errors: Vec::new(), warnings: Vec::new(), rules: 0 };
-    if let Err(error) = look_into(path, &mut findings) {
+    if let Err(error) = try_inspect(path, &mut findings) {
         let file = format!("{}: ", path.display());
         let error = format!("{error:#}");
         findings.errors.push(error.strip_prefix(&file).unwrap_or(&error).to_owned());
@@ -44,16 +44,16 @@ fn look(path: &Path) -> Findings {
     findings
 }
 
-fn look_into(path: &Path, findings: &mut Findings) -> Result<()> {
+fn try_inspect(path: &Path, findings: &mut Findings) -> Result<()> {
     let file = RulesetFile::read(path)?;
     let ruleset = config::from_json(file.ruleset().to_string().as_bytes())?;
     let router = Router::from_json(file.config.to_string().as_bytes())?;
     findings.rules = router.ruleset().ids().count();
     let cases = file.cases()?;
     if cases.is_none() {
-        findings.warnings.push(format!("no cases: {} is missing", file.cases_path().display()));
+        findings.warnings.push(format!("no cases: {} does not exist", file.cases_path().display()));
     }
-    let odd = lint::warnings(&ruleset, cases.as_ref())?;
-    findings.warnings.extend(odd.iter().map(ToString::to_string));
+    let lints = lint::warnings(&ruleset, cases.as_ref())?;
+    findings.warnings.extend(lints.iter().map(ToString::to_string));
     Ok(())
 }

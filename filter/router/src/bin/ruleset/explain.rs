@@ -1,31 +1,33 @@
-//! `ruleset explain`: the way of one request through the rules, for people or as JSON.
+//! `ruleset explain`: how the rules route one request, as text or as JSON.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use router::explain::{Asked, Explanation, Outcome, Tried, Variable};
+use router::explain::{
+    ExplainedCall, ExplainedOutcome, ExplainedRule, ExplainedVariable, Explanation,
+};
 use router::{FORWARDED_HOST, explain};
 use serde_json::Value;
 
-use crate::Report;
 use crate::files::{self, RulesetFile};
+use crate::report::Report;
 use crate::request::RequestOptions;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A ruleset, or a filter's configuration that holds one.
+    /// A ruleset, or a filter configuration that contains one.
     file: PathBuf,
     #[command(flatten)]
     request: RequestOptions,
-    /// What the Topology Service knows: the `topology` of this file of cases, by default of the
-    /// cases beside FILE.
+    /// The directory of the Topology Service: the `topology` of this file of cases [default: that of
+    /// FILE's cases].
     #[arg(long, value_name = "CASES")]
     cells: Option<PathBuf>,
-    /// Show tokens, passwords and what was taken out of them.
+    /// Show tokens, passwords and values derived from them.
     #[arg(long)]
     show_secrets: bool,
-    /// Print JSON, for programs.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -34,7 +36,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
     let file = RulesetFile::read(&options.file)?;
     let cells = options.cells.clone().unwrap_or_else(|| file.cases_path());
     let directory = files::directory(&cells)
-        .context("what does the Topology Service know? Say so by --cells FILE")?;
+        .context("no directory of the Topology Service; pass one by --cells FILE")?;
     let headers = options.request.headers()?;
     let mut explanation = explain::explain(&file.config, &headers, &directory)
         .with_context(|| file.path.display().to_string())?;
@@ -48,19 +50,19 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
         let directory = cells.display().to_string();
         render(&line, &explanation, &directory)
     };
-    Ok(Report { text, well: true })
+    Ok(Report { text, success: true })
 }
 
 fn render(request: &str, explanation: &Explanation, directory: &str) -> String {
-    let tried = explanation.rules.iter().enumerate();
+    let rules = explanation.rules.iter().enumerate();
     let decided = match &explanation.outcome {
-        Outcome::Decision { rule, .. } => Some(rule),
-        Outcome::Reply { rule, .. } => rule.as_ref(),
+        ExplainedOutcome::Decision { rule, .. } => Some(rule),
+        ExplainedOutcome::Reply { rule, .. } => rule.as_ref(),
     };
-    let mut rules: String = tried
-        .map(|(index, tried)| {
-            let idle = tried.calls.is_empty() && decided != Some(&tried.rule);
-            rule(index + 1, tried, directory, idle)
+    let mut rules: String = rules
+        .map(|(index, explained)| {
+            let idle = explained.calls.is_empty() && decided != Some(&explained.rule);
+            rule(index + 1, explained, directory, idle)
         })
         .collect();
     if !rules.is_empty() {
@@ -69,19 +71,21 @@ fn render(request: &str, explanation: &Explanation, directory: &str) -> String {
     format!("{request}\n\n{rules}{}", outcome(&explanation.outcome))
 }
 
-fn rule(number: usize, tried: &Tried, directory: &str, idle: bool) -> String {
-    let verdict = if tried.miss.is_some() { "does not apply" } else { "applies" };
-    let mut text = format!("{number:>3}  {}: {verdict}\n", tried.rule);
-    text.extend(tried.variables.iter().map(variable));
-    text.extend(tried.unread.iter().chain(&tried.miss).map(|why| format!("       {why}\n")));
-    text.extend(tried.calls.iter().map(|call| asked(call, directory)));
-    if idle && tried.miss.is_none() {
-        text += "       asks nothing: no value is there, it is reserved, or it was asked before\n";
+fn rule(number: usize, explained: &ExplainedRule, directory: &str, idle: bool) -> String {
+    let ExplainedRule { rule, mismatch, failed_transforms, variables, calls } = explained;
+    let verdict = if mismatch.is_some() { "does not match" } else { "matches" };
+    let mut text = format!("{number:>3}  {rule}: {verdict}\n");
+    text.extend(variables.iter().map(variable));
+    let reasons = failed_transforms.iter().chain(mismatch);
+    text.extend(reasons.map(|reason| format!("       {reason}\n")));
+    text.extend(calls.iter().map(|explained| call(explained, directory)));
+    if idle && mismatch.is_none() {
+        text += "       no call: the value is missing, reserved, or classified before\n";
     }
     text
 }
 
-fn variable(variable: &Variable) -> String {
+fn variable(variable: &ExplainedVariable) -> String {
     let texts = match variable.texts.as_slice() {
         [] => "(does not exist)".to_owned(),
         texts => texts.join(", "),
@@ -89,40 +93,41 @@ fn variable(variable: &Variable) -> String {
     format!("       ${{{}}} = {texts}\n", variable.name)
 }
 
-fn asked(call: &Asked, directory: &str) -> String {
-    let answer = match (call.status, &call.answer) {
-        (Some(200), Some(answer)) => cell(answer),
-        (Some(404), _) => format!("no Cell: {directory} does not know it"),
+fn call(call: &ExplainedCall, directory: &str) -> String {
+    let result = match (call.status, &call.response) {
+        (Some(200), Some(response)) => cell(response),
+        (Some(404), _) => format!("not found in {directory}"),
         (Some(status), _) => format!("status {status}"),
-        (None, _) => "no answer: the Topology Service is unavailable".to_owned(),
+        (None, _) => "no response: the Topology Service is unavailable".to_owned(),
     };
-    format!("       asks {}\n         -> {answer}\n", call.question)
+    format!("       classify {}\n         -> {result}\n", call.request)
 }
 
-/// `cell-2, its registry registry-cell-2, by route`.
-fn cell(answer: &Value) -> String {
-    let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
+/// Describes a Cell as `cell-2, registry registry-cell-2, matched by route`.
+fn cell(response: &Value) -> String {
+    let text = |pointer: &str| response.pointer(pointer).and_then(Value::as_str);
     let address = text("/proxy/address").unwrap_or_default();
-    let registry = text("/proxy/registryAddress").map(|it| format!(", its registry {it}"));
-    let claim = answer.get("matchedClaim").and_then(Value::as_object);
-    let claim = claim.and_then(|claim| claim.keys().next()).map(|key| format!(", by {key}"));
+    let registry = text("/proxy/registryAddress").map(|it| format!(", registry {it}"));
+    let claim = response.get("matchedClaim").and_then(Value::as_object);
+    let claim =
+        claim.and_then(|claim| claim.keys().next()).map(|key| format!(", matched by {key}"));
     format!("{address}{}{}", registry.unwrap_or_default(), claim.unwrap_or_default())
 }
 
-fn outcome(outcome: &Outcome) -> String {
+fn outcome(outcome: &ExplainedOutcome) -> String {
     match outcome {
-        Outcome::Decision { rule, cluster, target, headers, rewrite_path, .. } => {
+        ExplainedOutcome::Decision { rule, cluster, target, headers, rewrite_path, .. } => {
             let target = target.map(|target| format!(" ({})", target.as_str()));
             let target = target.unwrap_or_default();
             let mut text = format!("=> {cluster}{target}, by rule `{rule}`\n");
             text.extend(headers.iter().map(|(name, value)| format!("     {name}: {value}\n")));
             text += &format!("     {FORWARDED_HOST}: the client's host\n");
-            text.extend(rewrite_path.iter().map(|path| format!("     the Cell sees {path}\n")));
+            text.extend(rewrite_path.iter().map(|path| format!("     path rewritten to {path}\n")));
             text
         }
-        Outcome::Reply { rule, refusal, status, body } => {
+        ExplainedOutcome::Reply { rule, reason, status, body } => {
             let by = rule.as_ref().map(|rule| format!(", by rule `{rule}`")).unwrap_or_default();
-            format!("=> {status} {refusal}, answered at the edge{by}\n     {body}\n")
+            format!("=> {status} {reason}, rejected at the edge{by}\n     {body}\n")
         }
     }
 }

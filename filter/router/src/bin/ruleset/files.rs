@@ -1,4 +1,4 @@
-//! The files a command is given.
+//! The files given on the command line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,19 +8,19 @@ use router::cases::{self, CaseFile, Directory};
 use router::config;
 use serde_json::Value;
 
-/// A ruleset, perhaps within a filter's configuration.
+/// A ruleset, or a filter configuration that contains one.
 pub(crate) struct RulesetFile {
     pub(crate) path: PathBuf,
-    /// A filter's configuration that holds it.
+    /// The filter configuration that contains the ruleset.
     pub(crate) config: Value,
 }
 
 impl RulesetFile {
-    /// Reads a ruleset, or a filter's configuration that holds one.
+    /// Reads a ruleset or a filter configuration.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let json = read(path)?;
         if json.is_array() || json.get("ruleset").is_some_and(Value::is_array) {
-            bail!("{}: a list; write an object with the list as its `rules`", path.display());
+            bail!("{}: expected an object with the list as `rules`, not a list", path.display());
         }
         let config = match json.get("ruleset") {
             Some(_) => json,
@@ -33,12 +33,12 @@ impl RulesetFile {
         self.config.get("ruleset").cloned().unwrap_or_default()
     }
 
-    /// `NAME.cases.json` beside `NAME.json`.
+    /// Returns `NAME.cases.json` for `NAME.json`.
     pub(crate) fn cases_path(&self) -> PathBuf {
         self.path.with_extension("cases.json")
     }
 
-    /// The cases beside the ruleset, if there are any.
+    /// Reads the cases of the ruleset, if it has any.
     pub(crate) fn cases(&self) -> Result<Option<CaseFile>> {
         let path = self.cases_path();
         if path.exists() { case_file(&path).map(Some) } else { Ok(None) }
@@ -50,7 +50,8 @@ pub(crate) fn case_file(path: &Path) -> Result<CaseFile> {
     CaseFile::from_json(&bytes).with_context(|| path.display().to_string())
 }
 
-/// What a Topology Service knows: a file of cases, of which that part is taken, or that part alone.
+/// Reads the directory of a Topology Service: the `topology` of a file of cases, or a file with only
+/// that.
 pub(crate) fn directory(path: &Path) -> Result<Directory> {
     let json = read(path)?;
     let part = json.get("topology").unwrap_or(&json).to_string();
@@ -67,12 +68,15 @@ fn bytes(path: &Path) -> Result<Vec<u8>> {
         bail!("{}: the file is empty", path.display());
     }
     if bytes.starts_with(b"\xef\xbb\xbf") {
-        bail!("{}: begins with a byte order mark; save it as UTF-8 without one", path.display());
+        bail!(
+            "{}: the file starts with a byte order mark; save it as UTF-8 without one",
+            path.display()
+        );
     }
     Ok(bytes)
 }
 
-/// The rulesets that are meant: of a folder, all in it.
+/// Replaces each folder by the rulesets in it.
 pub(crate) fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {

@@ -1,5 +1,5 @@
-//! `ruleset install`: renders filter configurations, checks them, and moves them to where Envoy
-//! watches for them.
+//! `ruleset install`: renders filter configurations, checks them, and moves them to the folder that
+//! Envoy watches.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use router::install;
 
-use crate::Report;
+use crate::report::Report;
 
 /// The templates of the two hostnames.
 const TEMPLATES: [&str; 2] = ["envoy/filter-web.yaml", "envoy/filter-registry.yaml"];
@@ -22,10 +22,10 @@ pub(crate) fn run(folder: &Path, templates: &[PathBuf]) -> Result<Report> {
     ensure!(paths.len() == files.len(), "two templates have the same file name");
     install::install(&files)?;
     let text = files.iter().map(|(path, _)| format!("{}\n", path.display())).collect();
-    Ok(Report { text, well: true })
+    Ok(Report { text, success: true })
 }
 
-/// The file to install and its text.
+/// Returns the path and the text of the file to install.
 fn rendered(template: &Path, folder: &Path) -> Result<(PathBuf, String)> {
     let path = || template.display().to_string();
     let text = fs::read_to_string(template).with_context(path)?;

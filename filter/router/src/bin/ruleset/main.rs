@@ -1,9 +1,10 @@
-//! `ruleset`: checks, tests and explains the rules of the edge before they are moved into place.
+//! `ruleset`: checks, tests, explains and installs the rules of the edge.
 
 mod check;
 mod explain;
 mod files;
 mod install;
+mod report;
 mod request;
 mod test;
 
@@ -14,10 +15,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Check, test and explain the rules by which the edge picks a Cell.
+use report::Report;
+
+/// Check, test, explain and install the rules by which the edge selects a Cell.
 ///
-/// A FILE is a ruleset, as rulesets/dependency_proxy.json, a filter's whole configuration that holds
-/// one, or a folder of rulesets. Its cases are beside it, as rulesets/dependency_proxy.cases.json.
+/// A FILE is a ruleset such as rulesets/dependency_proxy.json, a filter configuration that contains a
+/// ruleset, or a folder of rulesets. The cases of NAME.json are in NAME.cases.json.
 #[derive(Parser)]
 #[command(version, about, after_help = EXAMPLES)]
 struct Cli {
@@ -29,39 +32,40 @@ const EXAMPLES: &str = "\
 Examples:
   ruleset check rulesets
   ruleset test rulesets/dependency_proxy.json
+  ruleset install /etc/envoy
   ruleset explain rulesets/container_registry.json /v2/acme/app/manifests/latest
   ruleset explain rulesets/dependency_proxy.json -u jo:glpat-… \\
       'https://gitlab.example/jwt/auth?service=container_registry'
 
-Exit status: 0 all is well, 1 something was found, 2 wrong usage.";
+Exit status: 0 success, 1 errors or failed cases, 2 invalid usage.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Say what the filter would refuse, and what looks like a mistake.
+    /// Report errors, for which the filter would reject a ruleset, and warnings.
     Check {
         /// Rulesets, filter configurations or folders.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Let a warning fail, too.
+        /// Fail if there are warnings.
         #[arg(long)]
         deny_warnings: bool,
     },
-    /// Run the cases beside each ruleset and show what came out otherwise.
+    /// Run the cases of each ruleset and report the differences.
     Test {
         /// Rulesets, filter configurations or folders.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// The cases, where they are not beside the ruleset.
+        /// The file of cases, instead of NAME.cases.json.
         #[arg(long, value_name = "CASES")]
         cases: Option<PathBuf>,
     },
-    /// Show the way of one request through the rules; options as curl's.
+    /// Show how the rules route one request; takes the options of curl.
     Explain(explain::Options),
-    /// Check the configurations of the filter and move them to where Envoy watches for them.
+    /// Check the configurations of the filter and move them to the folder that Envoy watches.
     ///
-    /// Nothing is moved unless all of them are valid.
+    /// No file is moved unless all configurations are valid.
     Install {
-        /// The folder Envoy watches, as /etc/envoy.
+        /// The folder that Envoy watches, such as /etc/envoy.
         folder: PathBuf,
         /// Templates; each `${FILE}` in one is replaced by that file, relative to the current
         /// folder [default: envoy/filter-web.yaml envoy/filter-registry.yaml].
@@ -70,16 +74,10 @@ enum Command {
     },
     /// Print the JSON Schema of a ruleset, for editors.
     Schema {
-        /// That of a ruleset's cases instead.
+        /// Print the schema of a ruleset's cases instead.
         #[arg(long)]
         cases: bool,
     },
-}
-
-/// What a command has to say, and whether all is well.
-struct Report {
-    text: String,
-    well: bool,
 }
 
 fn main() -> ExitCode {
@@ -101,15 +99,15 @@ fn run(command: Command) -> Result<Report> {
         Command::Install { folder, templates } => install::run(&folder, &templates),
         Command::Schema { cases } => {
             let text = if cases { router::schema::cases() } else { router::schema::ruleset() };
-            Ok(Report { text, well: true })
+            Ok(Report { text, success: true })
         }
     }
 }
 
-/// A reader that has seen enough, as `head`, is no error.
+/// Prints the text. A reader that closes the pipe early, such as `head`, is not an error.
 fn print(report: &Report) -> Result<bool> {
     match io::stdout().lock().write_all(report.text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(report.well),
+        _ => Ok(report.success),
     }
 }
