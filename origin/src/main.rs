@@ -9,12 +9,10 @@ use origin::config::Config;
 use origin::db::groups::{Role, Visibility};
 use origin::reload::Watch;
 use origin::{App, admin, inject};
+use runtime::log::{self, Format};
+use runtime::signals::StopSignals;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tracing::warn;
-
-mod log;
 
 /// A Cell's dependency proxy: a pull-through cache of container registries.
 #[derive(Parser)]
@@ -167,41 +165,20 @@ async fn command(config: &Config, command: Command) -> Result<()> {
 
 async fn serve(file: &Path, log_json: bool) -> Result<()> {
     let (config, watch) = Watch::load(file)?;
-    // Dropped last, it writes what is still to be written.
-    let _log = log::start(log_json);
+    // Dropped last, so that events logged while everything else stops are written too.
+    let _log = log::start(Format::json_if(log_json));
     inject::warn_if_built_in();
     let app = App::new(&config).await?;
     watch.start(&app);
     let address = config.http.listen;
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let mut signals = signals()?;
-    let mut again = signals.clone();
-    let first = async move {
-        let _ = signals.wait_for(|times| *times > 0).await;
-    };
+    let signals = StopSignals::listen()?;
     tokio::select! {
-        served = origin::serve(app, listener, first) => served,
-        _ = again.wait_for(|times| *times > 1) => {
-            warn!("told to stop twice: ending at once");
+        served = origin::serve(app, listener, signals.first()) => served,
+        () = signals.second() => {
+            warn!("received a second signal: exiting without waiting for requests");
             Ok(())
         }
     }
-}
-
-/// Counts SIGINT and SIGTERM.
-fn signals() -> Result<watch::Receiver<usize>> {
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (times, seen) = watch::channel(0);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            times.send_modify(|times| *times += 1);
-        }
-    });
-    Ok(seen)
 }

@@ -225,14 +225,11 @@ impl Metrics {
         self.blobs_passed_through.get_or_create(&PassThroughLabels { reason }).inc();
     }
 
-    /// Returns a registry of all metrics under their names.
-    #[must_use]
-    pub fn registry(&self) -> Registry {
-        let mut registry = Registry::with_prefix("dependency_proxy");
-        self.register_requests(&mut registry);
-        self.register_cache(&mut registry);
-        self.register_upstreams(&mut registry);
-        registry
+    /// Registers all metrics under their names, which have the prefix of `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.register_requests(registry);
+        self.register_cache(registry);
+        self.register_upstreams(registry);
     }
 
     fn register_requests(&self, registry: &mut Registry) {

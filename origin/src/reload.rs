@@ -1,92 +1,54 @@
-//! Keeps the upstreams in step with the configuration file and the password files it names. However
-//! a file changes – moved into place, written in place, or behind a swapped symlink as in a
-//! Kubernetes Secret – it is taken once it has come to rest; one that is wrong is refused, and what
-//! was used before still is.
+//! Keeps the upstreams in step with the configuration file and the password files it names.
+//!
+//! A file that cannot be used is rejected and logged; the previous upstreams stay in use.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use anyhow::Result;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval};
+use runtime::reload::FileWatcher;
 use tracing::{error, info};
 
 use crate::App;
 use crate::config::Config;
 
-/// How often the files are looked at; a change is taken after one to two of these.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// What tells one content of a file from another without reading it; symlinks are followed. `None`:
-/// it cannot be looked at.
-type Stamp = Option<(u64, u64, u64, (i64, i64), (i64, i64))>;
-
-/// What is watched, from before it is read: a change during the start is one, too.
+/// Watches the configuration from before it is read, so that no change during the start is missed.
 #[derive(Debug)]
 pub struct Watch {
-    hangup: Signal,
-    files: Vec<PathBuf>,
-    read: Vec<Stamp>,
+    file: PathBuf,
+    files: FileWatcher,
 }
 
 impl Watch {
-    /// Reads the configuration; from here on SIGHUP does not end the process.
+    /// Reads the configuration and starts watching. From now on SIGHUP does not terminate the
+    /// process.
     ///
     /// # Errors
-    /// The configuration cannot be used, or SIGHUP not be listened for.
+    /// The configuration is invalid, or the handler of SIGHUP cannot be installed.
     pub fn load(file: &Path) -> Result<(Config, Self)> {
-        let hangup = signal(SignalKind::hangup())?;
-        let mut read = stamps(&[file.to_owned()]);
+        let mut files = FileWatcher::new(file)?;
         let config = Config::load(file)?;
-        let files = files(file, &config);
-        read.extend(files.iter().skip(1).map(stamp));
-        Ok((config, Self { hangup, files, read }))
+        files.watch(files_of(file, &config));
+        Ok((config, Self { file: file.to_owned(), files }))
     }
 
-    /// Watches until the origin is gone.
+    /// Reloads the upstreams of `app` on each change, until the app is dropped.
     pub fn start(self, app: &Arc<App>) {
-        let Self { hangup, files, read } = self;
-        let (app, seen) = (Arc::downgrade(app), read.clone());
-        tokio::spawn(Watcher { app, files, read, seen }.run(hangup));
+        tokio::spawn(self.run(Arc::downgrade(app)));
     }
-}
 
-struct Watcher {
-    app: Weak<App>,
-    /// The configuration first.
-    files: Vec<PathBuf>,
-    /// The files when they were last read.
-    read: Vec<Stamp>,
-    /// The files when they were last looked at.
-    seen: Vec<Stamp>,
-}
-
-impl Watcher {
-    async fn run(mut self, mut hangup: Signal) {
-        let mut looks = interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn run(mut self, app: Weak<App>) {
         loop {
-            let at_once = tokio::select! {
-                _ = looks.tick() => false,
-                signal = hangup.recv() => signal.is_some(),
-            };
-            let Some(app) = self.app.upgrade() else { return };
-            let now = stamps(&self.files);
-            // A file that changed since the last look is perhaps being written.
-            let rests = now == self.seen;
-            self.seen = now;
-            if at_once || (rests && self.seen != self.read) {
+            let changed = self.files.tick().await;
+            let Some(app) = app.upgrade() else { return };
+            if changed {
                 self.reload(&app);
             }
         }
     }
 
     fn reload(&mut self, app: &App) {
-        self.read.clone_from(&self.seen);
-        match self.take(app) {
+        match self.replace_upstreams(app) {
             Ok(()) => {
                 app.metrics.reloaded("ok");
                 info!("using the upstreams of the changed configuration");
@@ -94,51 +56,35 @@ impl Watcher {
             Err(reason) => {
                 app.metrics.reloaded("refused");
                 let reason = format!("{reason:#}");
-                error!(reason, "refused the changed configuration; the former one is still used");
+                error!(reason, "rejected the changed configuration; the previous one stays in use");
             }
         }
     }
 
-    fn take(&mut self, app: &App) -> Result<()> {
-        let Some(file) = self.files.first().cloned() else { return Ok(()) };
-        let config = Config::load(&file)?;
-        let named = files(&file, &config);
-        if named != self.files {
-            self.files = named;
-            // Before they are read: a change in between is then seen as one.
-            self.read = stamps(&self.files);
-            self.seen.clone_from(&self.read);
-        }
+    fn replace_upstreams(&mut self, app: &App) -> Result<()> {
+        let config = Config::load(&self.file)?;
+        // Before the password files are read, so that a change in between is reported.
+        self.files.watch(files_of(&self.file, &config));
         app.upstreams.replace(&config)
     }
 }
 
-fn files(file: &Path, config: &Config) -> Vec<PathBuf> {
+/// Returns the configuration file and the password files that it names.
+fn files_of(file: &Path, config: &Config) -> Vec<PathBuf> {
     let upstreams = std::iter::once(&config.upstream).chain(&config.upstreams);
     let passwords = upstreams.flat_map(|upstream| upstream.password_files().cloned());
     std::iter::once(file.to_owned()).chain(passwords).collect()
 }
 
-fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    files.iter().map(stamp).collect()
-}
-
-fn stamp(file: &PathBuf) -> Stamp {
-    let data = fs::metadata(file).ok()?;
-    let (modified, changed) =
-        ((data.mtime(), data.mtime_nsec()), (data.ctime(), data.ctime_nsec()));
-    Some((data.dev(), data.ino(), data.len(), modified, changed))
-}
-
 #[cfg(test)]
 mod tests {
-    use rustix::process::{Signal, getpid, kill_process};
+    use std::fs;
 
     use super::*;
     use crate::config::tests::MINIMAL;
 
     #[tokio::test]
-    async fn what_happens_before_the_origin_stands_is_not_missed() {
+    async fn a_change_before_the_origin_has_started_is_not_missed() {
         let folder = tempfile::tempdir().unwrap();
         let (file, password) = (folder.path().join("origin.toml"), folder.path().join("password"));
         let login = format!("username = \"me\"\npassword_file = \"{}\"", password.display());
@@ -146,12 +92,9 @@ mod tests {
         fs::write(&password, "one").unwrap();
         for changed in [&file, &password] {
             let (_, mut watch) = Watch::load(&file).unwrap();
-            assert_eq!(watch.read, stamps(&watch.files));
+            assert!(!watch.files.poll(false), "nothing has changed yet");
             fs::write(changed, format!("{}\n", fs::read_to_string(changed).unwrap())).unwrap();
-            assert_ne!(watch.read, stamps(&watch.files), "{}", changed.display());
-            kill_process(getpid(), Signal::HUP).unwrap();
-            let heard = tokio::time::timeout(Duration::from_secs(60), watch.hangup.recv());
-            assert_eq!(heard.await.unwrap(), Some(()));
+            assert!(!watch.files.poll(false) && watch.files.poll(false), "{}", changed.display());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A Cell as the directory knows it, and the small types it is made of.
+//! A Cell in the directory, and the types of its fields.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 /// One Cell: an independent installation behind the common hostname.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
-    /// The Cell's number; never reused once a Cell is gone.
+    /// The Cell's number, which is never reused after the Cell is removed.
     pub id: CellId,
-    /// Where web and API requests of this Cell go: a host, or the name of an Envoy cluster.
+    /// The address for web and API requests: a host, or the name of an Envoy cluster.
     pub address: Label,
-    /// Where container registry requests go, for a Cell that has a registry.
+    /// The address for container registry requests, if the Cell has a registry.
     pub registry_address: Option<Label>,
-    /// What the session cookies of this Cell begin with.
+    /// The prefix of the Cell's session cookies.
     pub session_prefix: Option<Label>,
-    /// The database ids this Cell may give out.
+    /// The database ids that the Cell may assign.
     pub sequence_ranges: Vec<SequenceRange>,
-    /// Whether the ranges may overlap those of other Cells (short-lived Cells).
+    /// Whether the ranges may overlap those of other Cells, as those of short-lived Cells may.
     pub skip_range_validation: bool,
 }
 
@@ -28,7 +28,7 @@ pub struct Cell {
 pub struct CellId(i64);
 
 impl CellId {
-    /// The number itself.
+    /// Returns the number.
     #[must_use]
     pub const fn number(self) -> i64 {
         self.0
@@ -46,7 +46,7 @@ impl TryFrom<i64> for CellId {
 impl FromStr for CellId {
     type Err = &'static str;
 
-    /// Reads decimal digits only: no sign, no spaces, no base 36.
+    /// Parses decimal digits only: no sign, no spaces, no base 36.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err("a cell id is written in decimal digits");
@@ -61,13 +61,13 @@ impl fmt::Display for CellId {
     }
 }
 
-/// A name that can stand in an HTTP header as it is: 1 to 253 visible ASCII characters.
+/// A name that needs no quoting in an HTTP header: 1 to 253 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String")]
 pub struct Label(String);
 
 impl Label {
-    /// The name itself.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -102,13 +102,13 @@ pub struct SequenceRange {
 }
 
 impl SequenceRange {
-    /// The lowest id of the range.
+    /// Returns the lowest id of the range.
     #[must_use]
     pub fn minval(self) -> i64 {
         self.minval
     }
 
-    /// The highest id of the range.
+    /// Returns the highest id of the range.
     #[must_use]
     pub fn maxval(self) -> i64 {
         self.maxval
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_id_is_read_in_decimal_only() {
+    fn a_cell_id_is_parsed_as_decimal_only() {
         assert_eq!("36".parse::<CellId>().map(|id| id.to_string()), Ok("36".to_owned()));
         for wrong in ["", "0", "+1", "-1", " 1", "1 ", "0x1", "z", "1.0", "9223372036854775808"] {
             assert!(wrong.parse::<CellId>().is_err(), "{wrong:?}");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_can_stand_in_a_header() {
+    fn a_label_needs_no_quoting_in_a_header() {
         assert!(Label::try_from("cell-1.example.com:8080".to_owned()).is_ok());
         for wrong in ["", "a b", "a\nb", "é", &"x".repeat(254)] {
             assert!(Label::try_from(wrong.to_owned()).is_err(), "{wrong:?}");

@@ -1,10 +1,10 @@
-//! A claim: a thing that exactly one Cell owns, such as a top-level path or an organization.
+//! A claim: something that exactly one Cell owns, such as a top-level path or an organization.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Visitor};
 
-/// The kinds of claim of GitLab's `types.v1.Claim`.
+/// The kinds of claim in GitLab's `types.v1.Claim`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is named after its field in GitLab's message")]
 pub enum ClaimKind {
@@ -49,19 +49,19 @@ impl ClaimKind {
         Self::PagesUniqueDomain,
     ];
 
-    /// The field's name in the proto file and in `config.toml`.
+    /// Returns the name of the field in the proto file and in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.names().0
     }
 
-    /// The field's name in JSON.
+    /// Returns the name of the field in JSON.
     #[must_use]
     pub const fn json_name(self) -> &'static str {
         self.names().1
     }
 
-    /// The kind with this name, in either spelling.
+    /// Returns the kind with this name, in either spelling.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name || kind.json_name() == name)
@@ -89,39 +89,39 @@ impl ClaimKind {
         }
     }
 
-    const fn holds(self) -> Holds {
+    const fn value_type(self) -> ValueType {
         match self {
-            Self::Route | Self::OrganizationPath | Self::RedirectRoute => Holds::Segment,
+            Self::Route | Self::OrganizationPath | Self::RedirectRoute => ValueType::Segment,
             Self::Username
             | Self::Email
             | Self::ServiceDeskCustomEmail
             | Self::PagesDomain
-            | Self::PagesUniqueDomain => Holds::FoldedText,
+            | Self::PagesUniqueDomain => ValueType::FoldedText,
             Self::GpgKey | Self::SshKey | Self::GpgKeyFingerprint | Self::SshKeyFingerprint => {
-                Holds::ExactText
+                ValueType::ExactText
             }
             Self::ProjectId
             | Self::NamespaceId
             | Self::UserId
             | Self::OrganizationId
-            | Self::SnippetId => Holds::Number,
+            | Self::SnippetId => ValueType::Number,
         }
     }
 }
 
-/// What a kind of claim is made of.
+/// The type of a claim's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Holds {
-    /// One segment of a path; letter case does not matter, as in GitLab.
+enum ValueType {
+    /// One segment of a path, compared without regard to letter case, as in GitLab.
     Segment,
-    /// Text whose letter case does not matter: names, mail addresses, domains.
+    /// Text compared without regard to letter case: names, mail addresses, domains.
     FoldedText,
     /// Text compared byte by byte: keys and fingerprints.
     ExactText,
     Number,
 }
 
-/// One claim: its kind, and a value of the type the kind asks for.
+/// One claim: its kind, and a value of the type that the kind requires.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Claim {
     kind: ClaimKind,
@@ -129,54 +129,56 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Takes text for a text claim, a number or its decimal digits for a number claim.
+    /// Makes a claim of text, or for a numeric kind of a number or its decimal digits.
     ///
     /// # Errors
-    /// A sentence about the value, when it is not of the kind's type.
+    /// The value is not of the kind's type; the text says what is expected.
     pub fn new(kind: ClaimKind, value: Scalar) -> Result<Self, &'static str> {
-        let value = match (kind.holds(), value) {
-            (Holds::Number, Scalar::Text(text)) => {
+        let value = match (kind.value_type(), value) {
+            (ValueType::Number, Scalar::Text(text)) => {
                 Scalar::Number(text.parse().map_err(|_| "expected a whole number of 64 bits")?)
             }
-            (Holds::Number, number) => number,
+            (ValueType::Number, number) => number,
             (_, Scalar::Number(_)) => return Err("expected a string"),
             (_, text) => text,
         };
         Ok(Self { kind, value })
     }
 
-    /// What is claimed.
+    /// Returns the kind.
     #[must_use]
     pub fn kind(&self) -> ClaimKind {
         self.kind
     }
 
-    /// The value, as it was given.
+    /// Returns the value as it was given.
     #[must_use]
     pub fn value(&self) -> &Scalar {
         &self.value
     }
 
-    /// Checks what only a claim in the directory must keep; a question may name anything.
+    /// Checks what a claim in the directory must satisfy; a request may name anything.
     ///
     /// # Errors
-    /// A sentence about the value: empty, not positive, or a path below the top level.
+    /// The value is empty, not positive, or a path below the top level.
     pub fn check_ownable(&self) -> Result<(), &'static str> {
         match &self.value {
             Scalar::Number(number) if *number <= 0 => Err("expected a positive number"),
             Scalar::Text(text) if text.is_empty() => Err("expected a value"),
-            Scalar::Text(text) if self.kind.holds() == Holds::Segment && text.contains('/') => {
-                Err("only the top-level segment of a path is claimed; the value has a slash")
+            Scalar::Text(text)
+                if self.kind.value_type() == ValueType::Segment && text.contains('/') =>
+            {
+                Err("only the top-level segment of a path can be claimed; the value has a slash")
             }
             _ => Ok(()),
         }
     }
 
-    /// The claim as the directory compares it: letter case folded where the kind ignores it.
+    /// Returns the claim as the directory compares it: in lower case if the kind ignores case.
     #[must_use]
     pub fn folded(&self) -> Self {
-        let value = match (&self.value, self.kind.holds()) {
-            (Scalar::Text(text), Holds::Segment | Holds::FoldedText) => {
+        let value = match (&self.value, self.kind.value_type()) {
+            (Scalar::Text(text), ValueType::Segment | ValueType::FoldedText) => {
                 Scalar::Text(text.to_ascii_lowercase())
             }
             (value, _) => value.clone(),
@@ -194,7 +196,7 @@ impl fmt::Display for Claim {
     }
 }
 
-/// Text or a whole number: what a claim is written as.
+/// Text or a whole number, as a claim is written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scalar {
     /// A string.
@@ -204,7 +206,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// The string, if it is one.
+    /// Returns the string, if it is one.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -213,7 +215,7 @@ impl Scalar {
         }
     }
 
-    /// The number, if it is one.
+    /// Returns the number, if it is one.
     #[must_use]
     pub const fn as_number(&self) -> Option<i64> {
         match self {
@@ -238,7 +240,7 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-// `#[serde(untagged)]` would answer "did not match any variant" for every mistake.
+// `#[serde(untagged)]` would report "did not match any variant" for every error.
 struct ScalarVisitor;
 
 impl Visitor<'_> for ScalarVisitor {

@@ -1,5 +1,5 @@
-//! `config.toml`: GitLab's form (`env`, `cells`), plus `claims` and `cache`, which GitLab keeps
-//! in a database. A [`Config`] that exists is valid.
+//! `topology.toml`: GitLab's format (`env`, `cells`), plus `claims`, which GitLab keeps in a
+//! database, and `cache`. Every value of [`Config`] is a valid configuration.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,73 +10,73 @@ use toml::Spanned;
 
 use crate::cell::{Cell, CellId, Label, SequenceRange};
 use crate::claim::{Claim, ClaimKind, Scalar};
-use crate::directory::{Directory, DirectoryError, Entry};
+use crate::directory::{Directory, DirectoryError, EntryPosition};
 
 /// A valid configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// The name of the environment, for logs and health answers.
+    /// The name of the environment, for logs and health responses.
     pub env: String,
-    /// How long clients may keep answers.
+    /// How long clients may cache responses.
     pub cache: CacheTtl,
-    /// Cells and claims, indexed.
+    /// The Cells and claims, indexed.
     pub directory: Directory,
 }
 
-/// How long clients may keep an answer; sent as `Cache-Control: max-age`, in whole seconds.
+/// How long clients may cache a response; sent as `Cache-Control: max-age`, in whole seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheTtl {
-    /// For a Cell that was found.
+    /// If a Cell was found.
     pub positive: Duration,
-    /// For `NOT_FOUND`.
+    /// If none was found.
     pub negative: Duration,
 }
 
-/// Why a configuration is refused. The cause is part of the message, so it is no `source` too.
+/// Why a configuration is invalid. The message includes the cause, so `source` does not repeat it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {}: {cause}", file.display())]
     Read {
-        /// The file that was asked for.
+        /// The file.
         file: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         cause: std::io::Error,
     },
-    /// The file is read, and what it says is refused.
+    /// The content of the file is invalid.
     #[error("{}{}: {cause}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
     Invalid {
         /// The file at fault.
         file: PathBuf,
-        /// The line at fault, from 1: that of the table, where a table contradicts another.
+        /// The line at fault, from 1; if two tables contradict each other, that of the second one.
         line: Option<usize>,
-        /// The field at fault.
+        /// What is wrong, and in which field.
         cause: Box<InvalidConfig>,
     },
 }
 
-/// What is wrong with a configuration's text; each message names the field.
+/// Why the text of a configuration is invalid; each message names the field.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfig {
-    /// Not TOML, an unknown field, or a value of the wrong type; names the line.
+    /// Not TOML, an unknown field, or a value of the wrong type; the message names the line.
     #[error(transparent)]
     Toml(#[from] toml::de::Error),
-    /// A claim that cannot be owned; names the entry and the field.
+    /// A claim that no Cell can own; the message names the table and the field.
     #[error("claims[{entry}]{field}: {message}")]
     Claim {
-        /// Where the table begins, in bytes.
+        /// The offset of the table in bytes.
         at: usize,
         /// The position of the `[[claims]]` table, from 0.
         entry: usize,
-        /// The claim's key with a dot before it, or nothing.
+        /// The key of the claim after a dot, or empty.
         field: String,
-        /// What is wrong with it.
+        /// What is wrong with the claim.
         message: &'static str,
     },
     /// Cells and claims contradict each other.
     #[error("{cause}")]
     Directory {
-        /// Where the table at fault begins, in bytes, if it is one.
+        /// The offset of the table at fault in bytes, if a single one is.
         at: Option<usize>,
         /// The contradiction.
         cause: DirectoryError,
@@ -84,7 +84,7 @@ pub enum InvalidConfig {
 }
 
 impl InvalidConfig {
-    /// The line of `text` at fault, from 1.
+    /// Returns the line of `text` at fault, from 1.
     fn line(&self, text: &str) -> Option<usize> {
         let at = match self {
             Self::Toml(error) => error.span()?.start,
@@ -142,7 +142,7 @@ struct CellFields {
     skip_range_validation: bool,
 }
 
-// `flatten` takes every key that is not `cell`; `claims_of` refuses those that are no claim.
+// `flatten` collects every key except `cell`; `claims_of` rejects those that name no kind of claim.
 #[derive(Deserialize)]
 struct ClaimFields {
     cell: CellId,
@@ -179,8 +179,8 @@ impl TryFrom<ConfigFields> for Config {
         let cells = fields.cells.into_iter().map(|cell| cell.into_inner().into()).collect();
         let directory = Directory::new(cells, claims).map_err(|cause| {
             let at = match cause.entry() {
-                Some(Entry::Cell(position)) => cells_at.get(position),
-                Some(Entry::Claim(position)) => claims_at.get(position),
+                Some(EntryPosition::Cell(position)) => cells_at.get(position),
+                Some(EntryPosition::Claim(position)) => claims_at.get(position),
                 None => None,
             };
             InvalidConfig::Directory { at: at.copied(), cause }
@@ -218,7 +218,7 @@ fn claims_of(
 ) -> Result<Vec<(CellId, Claim)>, InvalidConfig> {
     let ClaimFields { cell, claims } = fields;
     if claims.is_empty() {
-        let message = "expected a claim beside `cell`, such as `route`";
+        let message = "expected at least one claim, such as `route`";
         return Err(InvalidConfig::Claim { at, entry, field: String::new(), message });
     }
     claims
@@ -239,7 +239,7 @@ fn ownable(name: &str, value: toml::Value) -> Result<Claim, &'static str> {
     let kind = ClaimKind::ALL
         .into_iter()
         .find(|kind| kind.name() == name)
-        .ok_or("no such kind of claim")?;
+        .ok_or("unknown kind of claim")?;
     let claim = Claim::new(kind, scalar(value)?)?;
     claim.check_ownable()?;
     Ok(claim)

@@ -1,4 +1,4 @@
-//! The directory: cells and claims indexed once, questions answered without I/O.
+//! The directory: Cells and claims, indexed once; lookups do no I/O.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,70 +6,70 @@ use std::sync::Arc;
 
 use crate::cell::{Cell, CellId, Label};
 use crate::claim::Claim;
-use crate::request::{ClassifyRequest, Key, Target};
+use crate::request::{ClassifyRequest, LookupKey, Target};
 
-/// The answer: the Cell, and which of the question's claims led to it.
+/// The result of a lookup: the Cell, and the claim of the request that matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Classified<'a> {
-    /// The Cell the request belongs to.
+    /// The Cell that owns the request.
     pub cell: &'a Cell,
-    /// The Cell's address for the target that was asked for.
+    /// The Cell's address for the requested target.
     pub address: &'a Label,
-    /// The claim that was found, as the question spelled it; `None` when asked by type.
+    /// The claim that matched, spelled as in the request; `None` for a lookup by type.
     pub matched_claim: Option<&'a Claim>,
 }
 
-/// No Cell has what was asked for (gRPC `NOT_FOUND`).
+/// No Cell matches (gRPC `NOT_FOUND`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotFound {
     /// No Cell with this prefix or number.
     #[error("cell not found: {0:?}")]
     Value(String),
-    /// None of the claims is owned; the number of claims tried.
+    /// No Cell owns any of the claims; holds their number.
     #[error("cell not found: none of {0} claims is owned by a cell")]
     Claims(usize),
-    /// There is a Cell, and it has no registry.
+    /// The Cell has no registry.
     #[error("cell {0} has no registry")]
     Registry(CellId),
 }
 
-/// A cell or a claim by its position in what a directory is made of, from 0.
+/// A Cell or a claim, by its position in the configuration, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
+pub enum EntryPosition {
     /// The n-th cell.
     Cell(usize),
     /// The n-th claim.
     Claim(usize),
 }
 
-/// Why cells and claims do not make a directory; each message names the field.
+/// Why Cells and claims do not make a valid directory; each message names the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryError {
-    /// There must be a first Cell.
+    /// No Cell: there must be a first one.
     #[error("cells: at least one cell is needed")]
     NoCells,
-    /// A value that must lead to one Cell leads to two.
+    /// Two Cells share a value that must identify one.
     #[error("{field}: {value} is given twice{}", between(*first, *second))]
-    Twice {
-        /// The second one.
-        entry: Entry,
-        /// Where it was found, such as `cells.address`.
+    Duplicate {
+        /// The second of the two.
+        entry: EntryPosition,
+        /// The field, such as `cells.address`.
         field: String,
-        /// The value in question.
+        /// The value.
         value: String,
-        /// The Cell that has it already.
+        /// The Cell of the first entry.
         first: CellId,
-        /// The Cell that asks for it too.
+        /// The Cell of the second entry.
         second: CellId,
     },
-    /// Two Cells may give out the same database ids.
+    /// Two Cells may assign the same database ids.
     #[error(
         "cells.sequence_ranges: the ranges of cell {first} and cell {second} overlap at {at} \
          (a short-lived cell may set skip_range_validation)"
     )]
     Overlap {
-        /// The second one.
-        entry: Entry,
+        /// The second of the two.
+        entry: EntryPosition,
         /// The Cell whose range begins first.
         first: CellId,
         /// The Cell whose range begins inside it.
@@ -81,7 +81,7 @@ pub enum DirectoryError {
     #[error("claims: {claim} names cell {cell}, which is not among the cells")]
     UnknownCell {
         /// The claim.
-        entry: Entry,
+        entry: EntryPosition,
         /// The claim, printed.
         claim: String,
         /// The number it names.
@@ -90,19 +90,19 @@ pub enum DirectoryError {
 }
 
 impl DirectoryError {
-    /// The entry at fault, if it is one.
+    /// Returns the entry at fault, if a single one is.
     #[must_use]
-    pub const fn entry(&self) -> Option<Entry> {
+    pub const fn entry(&self) -> Option<EntryPosition> {
         match self {
             Self::NoCells => None,
-            Self::Twice { entry, .. }
+            Self::Duplicate { entry, .. }
             | Self::Overlap { entry, .. }
             | Self::UnknownCell { entry, .. } => Some(*entry),
         }
     }
 }
 
-/// Cells and who owns what; immutable, so a change of configuration is a new directory.
+/// The Cells and what each of them owns. It is immutable: a changed configuration makes a new one.
 #[derive(Debug)]
 pub struct Directory {
     first: Arc<Cell>,
@@ -113,10 +113,10 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Indexes cells (in the order of the file: the first one is `FIRST_CELL`) and their claims.
+    /// Indexes Cells and claims. The first Cell is `FIRST_CELL`.
     ///
     /// # Errors
-    /// [`DirectoryError`], when a question could have two answers or a claim has no Cell.
+    /// [`DirectoryError`], if a lookup could match two Cells, or a claim names an unknown one.
     pub fn new(cells: Vec<Cell>, claims: Vec<(CellId, Claim)>) -> Result<Self, DirectoryError> {
         let cells: Vec<Arc<Cell>> = cells.into_iter().map(Arc::new).collect();
         let first = Arc::clone(cells.first().ok_or(DirectoryError::NoCells)?);
@@ -125,29 +125,31 @@ impl Directory {
         index("cells.registry_address", &cells, |cell| cell.registry_address.as_ref())?;
         let by_session_prefix =
             index("cells.session_prefix", &cells, |cell| cell.session_prefix.clone())?;
-        refuse_overlaps(&cells)?;
+        reject_overlaps(&cells)?;
         let by_claim = index_claims(&by_id, claims)?;
         Ok(Self { first, cells, by_id, by_session_prefix, by_claim })
     }
 
-    /// All cells, in the order of the configuration.
+    /// Returns all Cells, in the order of the configuration.
     pub fn cells(&self) -> impl ExactSizeIterator<Item = &Cell> {
         self.cells.iter().map(Arc::as_ref)
     }
 
-    /// Finds the Cell a question is about; of several claims, the first that is owned.
+    /// Finds the Cell for a request. Of several claims, the first one that a Cell owns decides.
     ///
     /// # Errors
-    /// [`NotFound`], when no Cell has what was asked for.
+    /// [`NotFound`], if no Cell matches.
     pub fn classify<'a>(
         &'a self,
         request: &'a ClassifyRequest,
     ) -> Result<Classified<'a>, NotFound> {
         let (cell, matched_claim) = match &request.key {
-            Key::FirstCell => (self.first.as_ref(), None),
-            Key::CellId(id) => (found(self.cell_numbered(id), id)?, None),
-            Key::SessionPrefix(prefix) => (found(self.cell_with_prefix(prefix), prefix)?, None),
-            Key::Claims(claims) => self.first_owned(claims)?,
+            LookupKey::FirstCell => (self.first.as_ref(), None),
+            LookupKey::CellId(id) => (found(self.cell_numbered(id), id)?, None),
+            LookupKey::SessionPrefix(prefix) => {
+                (found(self.cell_with_prefix(prefix), prefix)?, None)
+            }
+            LookupKey::Claims(claims) => self.first_owned(claims)?,
         };
         let address = match request.target {
             None | Some(Target::Web) => &cell.address,
@@ -158,10 +160,10 @@ impl Directory {
         Ok(Classified { cell, address, matched_claim })
     }
 
-    /// The Cell with this number.
+    /// Returns the Cell with this number.
     ///
     /// # Errors
-    /// [`NotFound`], when there is none.
+    /// [`NotFound`], if there is none.
     pub fn cell(&self, id: CellId) -> Result<&Cell, NotFound> {
         self.by_id.get(&id).map(Arc::as_ref).ok_or_else(|| NotFound::Value(id.to_string()))
     }
@@ -198,8 +200,8 @@ fn index<'a, K: Hash + Eq + Clone + std::fmt::Display>(
     for (position, cell) in cells.iter().enumerate() {
         let Some(key) = key(cell) else { continue };
         if let Some(first) = index.insert(key.clone(), Arc::clone(cell)) {
-            let entry = Entry::Cell(position);
-            return Err(twice(entry, field, key.to_string(), &first, cell));
+            let entry = EntryPosition::Cell(position);
+            return Err(duplicate(entry, field, key.to_string(), &first, cell));
         }
     }
     Ok(index)
@@ -211,28 +213,34 @@ fn index_claims(
 ) -> Result<HashMap<Claim, Arc<Cell>>, DirectoryError> {
     let mut index = HashMap::with_capacity(claims.len());
     for (position, (id, claim)) in claims.into_iter().enumerate() {
-        let entry = Entry::Claim(position);
+        let entry = EntryPosition::Claim(position);
         let Some(cell) = cells.get(&id) else {
             return Err(DirectoryError::UnknownCell { entry, claim: claim.to_string(), cell: id });
         };
         if let Some(first) = index.insert(claim.folded(), Arc::clone(cell)) {
-            return Err(twice(entry, "claims", claim.to_string(), &first, cell));
+            return Err(duplicate(entry, "claims", claim.to_string(), &first, cell));
         }
     }
     Ok(index)
 }
 
-/// A number that two Cells have tells them apart no more.
+/// Names both Cells, unless they have the same number.
 fn between(first: CellId, second: CellId) -> String {
     if first == second { String::new() } else { format!(", to cell {first} and to cell {second}") }
 }
 
-fn twice(entry: Entry, field: &str, value: String, first: &Cell, second: &Cell) -> DirectoryError {
+fn duplicate(
+    entry: EntryPosition,
+    field: &str,
+    value: String,
+    first: &Cell,
+    second: &Cell,
+) -> DirectoryError {
     let (first, second) = (first.id, second.id);
-    DirectoryError::Twice { entry, field: field.to_owned(), value, first, second }
+    DirectoryError::Duplicate { entry, field: field.to_owned(), value, first, second }
 }
 
-fn refuse_overlaps(cells: &[Arc<Cell>]) -> Result<(), DirectoryError> {
+fn reject_overlaps(cells: &[Arc<Cell>]) -> Result<(), DirectoryError> {
     let mut ranges: Vec<_> = (0..)
         .zip(cells)
         .filter(|(_, cell)| !cell.skip_range_validation)
@@ -244,7 +252,7 @@ fn refuse_overlaps(cells: &[Arc<Cell>]) -> Result<(), DirectoryError> {
     let clash = ranges.windows(2).find_map(|pair| match pair {
         [(low, _, first), (high, position, second)] if high.minval() <= low.maxval() => {
             Some(DirectoryError::Overlap {
-                entry: Entry::Cell(*position),
+                entry: EntryPosition::Cell(*position),
                 first: *first,
                 second: *second,
                 at: high.minval(),

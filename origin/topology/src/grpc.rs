@@ -1,7 +1,4 @@
-//! The gRPC face: GitLab's services, `grpc.health.v1`, and reflection. What the messages look like
-//! is `messages`' matter.
-
-mod messages;
+//! The gRPC interface: GitLab's services, `grpc.health.v1`, and reflection.
 
 use std::io;
 use std::time::Duration;
@@ -15,6 +12,7 @@ use tonic::{Extensions, Request, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::messages;
 use crate::metrics::Transport;
 use crate::proto::cell_service_server::{CellService, CellServiceServer};
 use crate::proto::classify_service_server::{ClassifyService, ClassifyServiceServer};
@@ -22,19 +20,19 @@ use crate::proto::{
     ClassifyRequest, ClassifyResponse, DESCRIPTORS, GetCellRequest, GetCellResponse,
     GetCellsRequest, GetCellsResponse,
 };
-use crate::service::{Answer, MAX_REQUEST_BYTES, Refusal, Service};
+use crate::service::{MAX_REQUEST_BYTES, Reply, RequestError, Service};
 
-/// How often a silent client is asked whether it is still there; also how long it may take to say.
+/// The interval of HTTP/2 pings to an idle client, and how long it may take to respond.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Questions a client may have open on one connection.
+/// Concurrent requests on one connection.
 const MAX_STREAMS: u32 = 1024;
 
-/// Answers on `listener` until `stop` ends, then finishes open requests. Health turns to
-/// `NOT_SERVING` first, so that clients that watch it go elsewhere.
+/// Serves on `listener` until `stop` completes, then finishes open requests. Before that, the health
+/// service reports `NOT_SERVING`, so that clients which watch it go elsewhere.
 ///
 /// # Errors
-/// What the listener reports.
+/// The listener fails.
 pub(crate) async fn serve(
     listener: TcpListener,
     service: Service,
@@ -59,7 +57,7 @@ pub(crate) async fn serve(
         .map_err(io::Error::other)
 }
 
-/// The empty name stands for the whole.
+/// Reports the health of each service, and of the server as a whole, whose name is empty.
 async fn report(health: &HealthReporter, status: ServingStatus) {
     let classify = ClassifyServiceServer::<Service>::NAME;
     for name in ["", classify, CellServiceServer::<Service>::NAME] {
@@ -107,21 +105,21 @@ impl CellService for Service {
     }
 }
 
-fn write<T>(answer: Answer<T>) -> Result<Response<T>, Status> {
+fn write<T>(reply: Reply<T>) -> Result<Response<T>, Status> {
     let mut metadata = MetadataMap::new();
-    if let Ok(keep) = MetadataValue::try_from(answer.keep.to_string()) {
-        metadata.insert("cache-control", keep);
+    if let Ok(caching) = MetadataValue::try_from(reply.caching.to_string()) {
+        metadata.insert("cache-control", caching);
     }
-    match answer.outcome {
+    match reply.result {
         Ok(message) => Ok(Response::from_parts(metadata, message, Extensions::default())),
-        Err(refusal) => Err(status(refusal, metadata)),
+        Err(error) => Err(status(error, metadata)),
     }
 }
 
-fn status(refusal: Refusal, metadata: MetadataMap) -> Status {
-    let (code, message) = match refusal {
-        Refusal::NotFound(message) => (tonic::Code::NotFound, message),
-        Refusal::Invalid(message) => (tonic::Code::InvalidArgument, message),
+fn status(error: RequestError, metadata: MetadataMap) -> Status {
+    let (code, message) = match error {
+        RequestError::NotFound(message) => (tonic::Code::NotFound, message),
+        RequestError::Invalid(message) => (tonic::Code::InvalidArgument, message),
     };
     Status::with_metadata(code, message, metadata)
 }

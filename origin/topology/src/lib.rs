@@ -1,9 +1,9 @@
-//! The Topology Service: the cluster's directory, which answers the edge's question
-//! "which Cell does this belong to?".
+//! The Topology Service: the directory in which the edge looks up the Cell of a request.
 //!
-//! `config` reads `config.toml` into a `directory` of cells and claims; `rest` and `grpc` read a
-//! `request`, ask the `service` and write its answer. The directory is pure; the configuration is
-//! held behind a [`live::Live`], into which `reload` puts a new one between two requests.
+//! [`config`] reads `topology.toml` into a [`directory`] of Cells and claims. The REST and the gRPC
+//! interface read a [`request`], pass it to the [`service`] and write the message that it returns.
+//! The directory is pure. The configuration is behind a [`live::LiveConfig`], where [`reload`]
+//! replaces it between two requests.
 
 pub mod cell;
 pub mod claim;
@@ -11,6 +11,7 @@ pub mod config;
 pub mod directory;
 mod grpc;
 pub mod live;
+mod messages;
 pub mod metrics;
 pub mod proto;
 pub mod reload;
@@ -26,22 +27,22 @@ use tokio::sync::watch;
 
 use service::Service;
 
-/// How long open requests may take to end once the service is told to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long open requests may take to finish when the service stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where the service listens.
+/// The sockets on which the service listens.
 #[derive(Debug)]
 pub struct Listeners {
     /// For REST, health probes and metrics.
     pub rest: TcpListener,
-    /// For gRPC, if it is wanted.
+    /// For gRPC, if it is enabled.
     pub grpc: Option<TcpListener>,
 }
 
-/// Serves until `stop` ends, then lets open requests finish, for 10 seconds at most.
+/// Serves until `stop` completes, then lets open requests finish, for at most 10 seconds.
 ///
 /// # Errors
-/// What a listener reports.
+/// A listener fails.
 pub async fn serve(
     listeners: Listeners,
     service: Service,
@@ -59,7 +60,7 @@ pub async fn serve(
     let deadline = async {
         stop.await;
         drop(drain);
-        tokio::time::sleep(DRAIN).await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
         served = async { tokio::try_join!(rest.into_future(), grpc) } => served.map(drop),

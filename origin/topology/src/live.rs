@@ -1,4 +1,4 @@
-//! The configuration that is served now. Each request takes it once, so a reload never splits one.
+//! The configuration that is being served. Each request reads it once, so no request sees two.
 
 use std::sync::Arc;
 
@@ -6,35 +6,35 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 
-/// The configuration as it is now.
-pub type Live = watch::Receiver<State>;
+/// A handle to the configuration that is being served.
+pub type LiveConfig = watch::Receiver<ConfigState>;
 
-/// What is served, and how it stands to the file.
+/// The configuration that is being served, and whether it is the one in the file.
 #[derive(Debug, Clone)]
-pub struct State {
-    /// What is served.
+pub struct ConfigState {
+    /// The configuration.
     pub config: Arc<Config>,
-    /// How many configurations have been served, this one included; from 1.
+    /// The number of configurations served since the start, this one included.
     pub generation: u64,
-    /// Why the file as it is now is not what is served.
+    /// Why the current content of the file was rejected, if it was.
     pub refused: Option<Arc<str>>,
 }
 
-impl State {
-    /// The state a service starts with.
+impl ConfigState {
+    /// Returns the state of a service that has just started.
     #[must_use]
     pub fn first(config: Config) -> Self {
         Self { config: Arc::new(config), generation: 1, refused: None }
     }
 
-    /// Takes a new configuration in place of the old one.
+    /// Replaces the configuration.
     pub fn replace(&mut self, config: Config) {
         self.config = Arc::new(config);
         self.generation = self.generation.saturating_add(1);
         self.refused = None;
     }
 
-    /// Keeps what is served, and remembers why the file is not.
+    /// Keeps the configuration, and records why the content of the file was rejected.
     pub fn refuse(&mut self, reason: &str) {
         self.refused = Some(reason.into());
     }

@@ -1,34 +1,35 @@
 //! The `topology` command.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use runtime::log::{self, Format};
+use runtime::signals::StopSignals;
 use tokio::net::TcpListener;
-use tokio::signal::{ctrl_c, unix};
 use topology::Listeners;
 use topology::config::Config;
 use topology::reload::Watcher;
 use topology::service::Service;
 use tracing::field::display;
-use tracing_subscriber::EnvFilter;
+use tracing::{info, warn};
 
-/// The Topology Service: which Cell owns a route, a token, a session.
+/// The Topology Service: the directory that maps routes, tokens and sessions to Cells.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 enum Command {
-    /// Answer questions over REST and gRPC, until SIGINT or SIGTERM.
+    /// Serve REST and gRPC until SIGINT or SIGTERM; a second signal exits at once.
     ///
-    /// A changed configuration file is served within a second or so, and at once on SIGHUP; a wrong
-    /// one is refused, logged and named by /health/ready, and the former one is still served.
+    /// A changed configuration file is loaded within about a second, and at once on SIGHUP. An
+    /// invalid one is rejected: the log and /health/ready give the reason, and the previous
+    /// configuration stays in use.
     Serve {
         /// The cells and claims; topology.example.toml documents every key.
         #[arg(long, value_name = "FILE", env = "TOPOLOGY_CONFIG")]
         config: PathBuf,
-        /// Where REST listens, with /health/live, /health/ready and /metrics.
+        /// The address for REST, /health/live, /health/ready and /metrics.
         #[arg(
             long,
             value_name = "ADDR",
@@ -36,15 +37,16 @@ enum Command {
             default_value = "127.0.0.1:9096"
         )]
         listen: SocketAddr,
-        /// Where gRPC listens, with grpc.health.v1 and reflection; 127.0.0.1:9095 is GDK's choice.
-        /// Without it there is no gRPC.
+        /// The address for gRPC, grpc.health.v1 and reflection; GDK uses 127.0.0.1:9095.
+        /// Without it, gRPC is disabled.
         #[arg(long, value_name = "ADDR", env = "TOPOLOGY_GRPC_LISTEN")]
         grpc_listen: Option<SocketAddr>,
-        /// Log lines on stderr are JSON; RUST_LOG chooses which ones (default: info).
+        /// Log JSON to standard error, one object per event. RUST_LOG selects the events (default:
+        /// info).
         #[arg(long)]
         log_json: bool,
     },
-    /// Check a configuration file and say what is wrong with it.
+    /// Check a configuration file and print the first error.
     Check {
         /// The file to check.
         #[arg(long, value_name = "FILE", env = "TOPOLOGY_CONFIG")]
@@ -54,14 +56,15 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match Command::parse() {
+    let result = match Command::parse() {
         Command::Serve { config, listen, grpc_listen, log_json } => {
-            log_to_stderr(log_json);
+            // Dropped before an error is printed, so that it comes after the log.
+            let _log = log::start(Format::json_if(log_json));
             serve(&config, listen, grpc_listen).await
         }
         Command::Check { config } => Config::load(&config).map(drop).map_err(Into::into),
     };
-    if let Err(error) = outcome {
+    if let Err(error) = result {
         eprintln!("error: {error:#}");
         return ExitCode::FAILURE;
     }
@@ -70,19 +73,18 @@ async fn main() -> ExitCode {
 
 async fn serve(file: &Path, rest: SocketAddr, grpc: Option<SocketAddr>) -> Result<()> {
     let (watcher, live, metrics) = Watcher::open(file)?;
-    let hangup = unix::signal(unix::SignalKind::hangup())?;
-    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
-    let stop = async {
-        tokio::select! { _ = ctrl_c() => (), _ = terminate.recv() => () }
-    };
+    let signals = StopSignals::listen()?;
     let env = live.borrow().config.env.clone();
     let listeners = listen(rest, grpc, &env).await?;
     let service = Service::new(live, metrics);
     tokio::select! {
-        served = topology::serve(listeners, service, stop) => served?,
-        never = watcher.run(hangup) => never,
+        served = topology::serve(listeners, service, signals.first()) => served?,
+        () = signals.second() => {
+            warn!("received a second signal: exiting without waiting for requests");
+        }
+        never = watcher.run() => never,
     }
-    tracing::info!("stopped");
+    info!("stopped");
     Ok(())
 }
 
@@ -93,19 +95,10 @@ async fn listen(rest: SocketAddr, grpc: Option<SocketAddr>, env: &str) -> Result
         None => None,
     };
     let grpc_address = grpc.as_ref().map(TcpListener::local_addr).transpose()?.map(display);
-    tracing::info!(address = %rest.local_addr()?, grpc_address, env, "serving");
+    info!(address = %rest.local_addr()?, grpc_address, env, "serving");
     Ok(Listeners { rest, grpc })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
-}
-
-fn log_to_stderr(json: bool) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    if json { lines.json().init() } else { lines.init() }
 }

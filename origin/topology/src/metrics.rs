@@ -1,18 +1,15 @@
 //! Every metric: name, labels and help, in one place. No value of a request is ever a label.
 
-use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use runtime::metrics_page::MetricsPage;
 
-use crate::live::State;
+use crate::live::ConfigState;
 
-/// What a scraper is answered in.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// The face a question came to.
+/// The interface on which a request arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// JSON over HTTP.
@@ -21,41 +18,41 @@ pub enum Transport {
     Grpc,
 }
 
-/// What was asked.
+/// The method that a request calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Which Cell something belongs to.
+    /// Returns the Cell of a route, a token or a session.
     Classify,
-    /// All Cells.
+    /// Returns all Cells.
     GetCells,
-    /// One Cell by its number.
+    /// Returns one Cell by its number.
     GetCell,
 }
 
-/// How it was answered.
+/// The result of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// With a Cell, or the list of them.
+pub enum RequestOutcome {
+    /// A Cell, or the list of them.
     Found,
-    /// No Cell has what was asked for.
+    /// No Cell matches.
     NotFound,
-    /// The question cannot be asked.
+    /// The request is invalid.
     Invalid,
 }
 
-/// What became of a changed file.
+/// The result of reading a changed configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reload {
-    /// It is served now.
+pub enum ReloadResult {
+    /// It is being served.
     Loaded,
-    /// It is wrong; what was served before still is.
+    /// It is invalid; the previous configuration stays in use.
     Refused,
 }
 
 macro_rules! labels {
     ($($name:ident { $($variant:ident => $text:literal),+ })+) => {$(
         impl $name {
-            /// The label's value.
+            /// Returns the value of the label.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
@@ -73,26 +70,31 @@ macro_rules! labels {
 labels! {
     Transport { Rest => "rest", Grpc => "grpc" }
     Method { Classify => "classify", GetCells => "get_cells", GetCell => "get_cell" }
-    Outcome { Found => "found", NotFound => "not_found", Invalid => "invalid" }
-    Reload { Loaded => "loaded", Refused => "refused" }
+    RequestOutcome { Found => "found", NotFound => "not_found", Invalid => "invalid" }
+    ReloadResult { Loaded => "loaded", Refused => "refused" }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     transport: Transport,
     method: Method,
-    outcome: Outcome,
+    outcome: RequestOutcome,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReloadLabels {
-    result: Reload,
+    result: ReloadResult,
 }
 
-/// The service's metrics; a value, so that several services in one process have their own.
+/// The metrics of one service. They are no globals, so that several services can run in one process.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    page: MetricsPage,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
     requests: Family<RequestLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     generation: Gauge,
@@ -101,71 +103,54 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics of a service that serves `state`.
+    /// Makes the metrics of a service that serves `state`.
     #[must_use]
-    pub fn new(state: &State) -> Self {
-        let metrics = Self {
-            registry: Registry::with_prefix("topology"),
-            requests: Family::default(),
-            reloads: Family::default(),
-            generation: Gauge::default(),
-            file_served: Gauge::default(),
-            cells: Gauge::default(),
-        };
-        for result in [Reload::Loaded, Reload::Refused] {
-            drop(metrics.reloads.get_or_create(&ReloadLabels { result }));
+    pub fn new(state: &ConfigState) -> Self {
+        let counts = Counts::default();
+        for result in [ReloadResult::Loaded, ReloadResult::Refused] {
+            drop(counts.reloads.get_or_create(&ReloadLabels { result }));
         }
-        metrics.show(state);
-        metrics.registered()
+        counts.show(state);
+        let version = env!("CARGO_PKG_VERSION");
+        let page = MetricsPage::new("topology", version, |registry| counts.register(registry));
+        Self { page, counts }
     }
 
-    fn registered(mut self) -> Self {
-        let registry = &mut self.registry;
-        registry.register("requests", "Questions answered", self.requests.clone());
-        registry.register(
-            "config_reloads",
-            "Changed configuration files, by what became of them",
-            self.reloads.clone(),
-        );
-        registry.register(
-            "config_generation",
-            "Configurations served since the start, the present one included",
-            self.generation.clone(),
-        );
-        registry.register(
-            "config_file_served",
-            "1 while the file on disk is what is served, 0 while it is refused",
-            self.file_served.clone(),
-        );
-        registry.register("cells", "Cells in the configuration served", self.cells.clone());
-        self
+    /// Returns the page for scrapers.
+    #[must_use]
+    pub fn page(&self) -> &MetricsPage {
+        &self.page
     }
 
-    /// Counts an answer.
-    pub fn answered(&self, transport: Transport, method: Method, outcome: Outcome) {
-        self.requests.get_or_create(&RequestLabels { transport, method, outcome }).inc();
+    /// Counts a request.
+    pub fn request(&self, transport: Transport, method: Method, outcome: RequestOutcome) {
+        let labels = RequestLabels { transport, method, outcome };
+        self.counts.requests.get_or_create(&labels).inc();
     }
 
-    /// Counts a changed file and shows what is served after it.
-    pub fn reloaded(&self, result: Reload, state: &State) {
-        self.reloads.get_or_create(&ReloadLabels { result }).inc();
-        self.show(state);
+    /// Counts a reload, and shows the state after it.
+    pub fn reloaded(&self, result: ReloadResult, state: &ConfigState) {
+        self.counts.reloads.get_or_create(&ReloadLabels { result }).inc();
+        self.counts.show(state);
+    }
+}
+
+impl Counts {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("requests", "Requests by outcome", self.requests.clone());
+        let help = "Changed configuration files by the result of reading them";
+        registry.register("config_reloads", help, self.reloads.clone());
+        let help = "Number of configurations served since the start";
+        registry.register("config_generation", help, self.generation.clone());
+        let help = "1 while the content of the file is being served, 0 while it is rejected";
+        registry.register("config_file_served", help, self.file_served.clone());
+        registry.register("cells", "Cells in the configuration", self.cells.clone());
     }
 
-    fn show(&self, state: &State) {
+    fn show(&self, state: &ConfigState) {
         self.generation.set(i64::try_from(state.generation).unwrap_or(i64::MAX));
         self.file_served.set(state.refused.is_none().into());
         let cells = state.config.directory.cells().len();
         self.cells.set(i64::try_from(cells).unwrap_or(i64::MAX));
-    }
-
-    /// All metrics as `OpenMetrics` text, which Prometheus reads.
-    ///
-    /// # Errors
-    /// A metric that cannot be written.
-    pub fn page(&self) -> Result<String, std::fmt::Error> {
-        let mut page = String::new();
-        encode(&mut page, &self.registry)?;
-        Ok(page)
     }
 }

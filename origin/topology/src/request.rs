@@ -1,11 +1,11 @@
-//! A question as either face reads it, and the well-formed question it becomes.
+//! The fields of a classify request as they arrive, and the valid request that they make.
 
 use crate::claim::{Claim, Scalar};
 
-/// What a question goes by when it names no claims; GitLab's `ClassifyType`.
+/// What a request without claims is classified by; GitLab's `ClassifyType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClassifyType {
-    /// The first Cell of the configuration, whatever the value.
+    /// The first Cell of the configuration; the value is ignored.
     FirstCell,
     /// The Cell whose session prefix equals the value.
     SessionPrefix,
@@ -14,7 +14,7 @@ pub enum ClassifyType {
 }
 
 impl ClassifyType {
-    /// The name of the enum's value on the wire.
+    /// Returns the name of the enum's value on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -24,7 +24,7 @@ impl ClassifyType {
         }
     }
 
-    /// The value with this name or number; `None` is `UNSPECIFIED`.
+    /// Returns the value with this name or number; `None` is `UNSPECIFIED`.
     fn read(written: &Scalar) -> Result<Option<Self>, InvalidRequest> {
         match (written.as_text(), written.as_number()) {
             (Some("UNSPECIFIED"), _) | (_, Some(0)) => Ok(None),
@@ -36,18 +36,18 @@ impl ClassifyType {
     }
 }
 
-/// Which of a Cell's addresses is asked for; the `target` of ADR 017.
+/// Which address of the Cell is requested; the `target` of ADR 017.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// Where web and API requests go.
+    /// The address for web and API requests.
     Web,
-    /// Where container registry requests go.
+    /// The address for container registry requests.
     Registry,
 }
 
 impl Target {
-    /// The value with this name or number; `None` is unspecified. The ADR writes the names in lower
-    /// case, protobuf's style guide in upper case behind the enum's own name.
+    /// Returns the value with this name or number; `None` is unspecified. The ADR writes the names
+    /// in lower case, protobuf's style guide in upper case after the name of the enum.
     fn read(written: &Scalar) -> Result<Option<Self>, InvalidRequest> {
         let upper = written.as_text().map(str::to_ascii_uppercase);
         let name = upper.as_deref().map(|name| name.strip_prefix("TARGET_TYPE_").unwrap_or(name));
@@ -60,53 +60,53 @@ impl Target {
     }
 }
 
-/// The fields of a `ClassifyRequest` message as they came; `None` and empty are absent.
+/// The fields of a `ClassifyRequest` message as they arrived; `None` and empty are absent.
 #[derive(Debug, Clone, Default)]
 pub struct RequestFields {
     /// `type`, by name or number.
     pub kind: Option<Scalar>,
     /// `value`.
     pub value: String,
-    /// `claims`; `None` is a claim none of whose fields is set.
+    /// `claims`; `None` is a claim without a field.
     pub claims: Vec<Option<Claim>>,
     /// `target`, by name or number.
     pub target: Option<Scalar>,
 }
 
-/// A well-formed question: by type and value, or by claims in the order they are to be tried.
+/// A valid request: by type and value, or by claims in the order in which to try them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassifyRequest {
-    pub(crate) key: Key,
+    pub(crate) key: LookupKey,
     pub(crate) target: Option<Target>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum LookupKey {
     FirstCell,
     SessionPrefix(String),
     CellId(String),
     Claims(Vec<Claim>),
 }
 
-/// Why a question cannot be asked (gRPC `INVALID_ARGUMENT`).
+/// Why a request is invalid (gRPC `INVALID_ARGUMENT`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequest {
-    /// The message itself cannot be read; a sentence.
+    /// The message cannot be parsed; the text says why.
     #[error("{0}")]
     Unreadable(String),
     /// Neither a type nor a claim.
     #[error("invalid type: \"UNSPECIFIED\"")]
     Unspecified,
-    /// A type there is not, by name or number.
+    /// An unknown type, by name or number.
     #[error("invalid type: {0:?}")]
     Type(String),
-    /// A target there is not, by name or number.
+    /// An unknown target, by name or number.
     #[error("invalid target: {0:?}, expected \"WEB\" or \"REGISTRY\"")]
     Target(String),
-    /// A claim that claims nothing, by its position from 0.
+    /// A claim without a field, by its position from 0.
     #[error("claims[{0}]: a claim without a field")]
     EmptyClaim(usize),
-    /// Both a type and claims: which one decides would be a guess.
+    /// Both a type and claims, of which neither takes precedence.
     #[error("type {:?} and claims exclude each other", .0.as_str())]
     TypeAndClaims(ClassifyType),
     /// A type that needs a value, without one.
@@ -129,34 +129,35 @@ impl TryFrom<RequestFields> for ClassifyRequest {
             .collect::<Result<Vec<_>, _>>()?;
         let key = match (kind, claims.is_empty()) {
             (None, true) => return Err(InvalidRequest::Unspecified),
-            (None, false) => Key::Claims(claims),
+            (None, false) => LookupKey::Claims(claims),
             (Some(kind), false) => return Err(InvalidRequest::TypeAndClaims(kind)),
-            (Some(kind), true) => Key::of_type(kind, fields.value)?,
+            (Some(kind), true) => LookupKey::of_type(kind, fields.value)?,
         };
         Ok(Self { key, target })
     }
 }
 
 impl ClassifyRequest {
-    /// What the question goes by, for logs: never the value, which may be a secret's prefix.
+    /// Returns what the request is classified by, for logs: never the value, which may be the prefix
+    /// of a secret.
     #[must_use]
     pub const fn by(&self) -> &'static str {
         match self.key {
-            Key::FirstCell => ClassifyType::FirstCell.as_str(),
-            Key::SessionPrefix(_) => ClassifyType::SessionPrefix.as_str(),
-            Key::CellId(_) => ClassifyType::CellId.as_str(),
-            Key::Claims(_) => "claims",
+            LookupKey::FirstCell => ClassifyType::FirstCell.as_str(),
+            LookupKey::SessionPrefix(_) => ClassifyType::SessionPrefix.as_str(),
+            LookupKey::CellId(_) => ClassifyType::CellId.as_str(),
+            LookupKey::Claims(_) => "claims",
         }
     }
 }
 
-impl Key {
+impl LookupKey {
     fn of_type(kind: ClassifyType, value: String) -> Result<Self, InvalidRequest> {
         match kind {
             ClassifyType::FirstCell => Ok(Self::FirstCell),
             _ if value.is_empty() => Err(InvalidRequest::NoValue(kind)),
             ClassifyType::SessionPrefix => Ok(Self::SessionPrefix(value)),
-            // A number too large for any Cell is well-formed, and simply not found.
+            // A number too large for any Cell is valid; it is not found.
             ClassifyType::CellId if value.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Ok(Self::CellId(value))
             }
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_goes_by_type_or_by_claims() {
+    fn a_request_has_a_type_or_claims() {
         assert_eq!(read(RequestFields::default()), Err(InvalidRequest::Unspecified));
         for kind in [ClassifyType::SessionPrefix, ClassifyType::CellId] {
             let no_value = RequestFields { kind: text(kind.as_str()), ..RequestFields::default() };
@@ -194,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_claim_is_refused_by_its_position() {
+    fn an_empty_claim_is_rejected_by_its_position() {
         let claims = vec![route(), None];
         let error = read(RequestFields { claims, ..RequestFields::default() }).unwrap_err();
         assert_eq!(error.to_string(), "claims[1]: a claim without a field");
     }
 
     #[test]
-    fn a_type_is_written_by_name_or_number() {
+    fn a_type_is_given_by_name_or_number() {
         for written in [text("FIRST_CELL"), Some(Scalar::Number(1))] {
             let fields = RequestFields { kind: written, ..RequestFields::default() };
             assert_eq!(read(fields).map(|request| request.by()), Ok("FIRST_CELL"));
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_written_in_any_of_its_spellings() {
+    fn a_target_is_given_in_any_of_its_spellings() {
         for web in [text("WEB"), text("web"), text("TARGET_TYPE_WEB"), Some(Scalar::Number(1))] {
             assert_eq!(target(web), Ok(Some(Target::Web)));
         }
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_there_is_not_is_refused_by_name() {
+    fn an_unknown_target_is_rejected_by_name() {
         let error = "invalid target: \"pages\", expected \"WEB\" or \"REGISTRY\"";
         assert_eq!(target(text("pages")), Err(error.to_owned()));
         for wrong in [text(""), text("TARGET_TYPE_TARGET_TYPE_WEB"), Some(Scalar::Number(3))] {

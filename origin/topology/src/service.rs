@@ -1,5 +1,5 @@
-//! What both faces share: the answer of the live configuration, how long it may be kept, and its
-//! count. A face reads a message, asks here, and writes the message that comes back.
+//! What the REST and the gRPC interface share: the lookup in the live configuration, how long
+//! clients may cache its result, and the metrics.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,149 +7,151 @@ use std::time::Duration;
 
 use crate::cell::{Cell, CellId};
 use crate::directory::{Classified, Directory, NotFound};
-use crate::live::{Live, State};
-use crate::metrics::{Method, Metrics, Outcome, Transport};
+use crate::live::{ConfigState, LiveConfig};
+use crate::metrics::{Method, Metrics, RequestOutcome, Transport};
 use crate::request::{ClassifyRequest, InvalidRequest};
 
-/// The longest question either face accepts, in bytes; a full set of claims is a tenth of it.
+/// The longest request that is accepted, in bytes; a full set of claims is a tenth of it.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// The longest error message, in characters: gRPC sends it as a header, and it may quote the question.
+/// The longest error message, in characters. gRPC sends it as a header, and it may quote the request.
 const MAX_MESSAGE: usize = 300;
 
-/// The service behind the faces.
+/// The service behind both interfaces.
 #[derive(Debug, Clone)]
 pub struct Service {
-    live: Live,
+    live: LiveConfig,
     metrics: Arc<Metrics>,
 }
 
-/// An answer of either face.
+/// The result of a request, which the interface writes as its own kind of response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<T> {
-    /// The message, or why there is none.
-    pub outcome: Result<T, Refusal>,
-    /// Whether clients may keep it.
-    pub keep: Keep,
+pub struct Reply<T> {
+    /// The message, or an error.
+    pub result: Result<T, RequestError>,
+    /// How long clients may cache it.
+    pub caching: Caching,
 }
 
-/// Why there is no Cell in the answer; a message for people.
+/// Why a request has no Cell as its result; the text is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RequestError {
     /// gRPC `NOT_FOUND`, HTTP 404.
     NotFound(String),
     /// gRPC `INVALID_ARGUMENT`, HTTP 400.
     Invalid(String),
 }
 
-/// How long clients may keep an answer, written as `Cache-Control` is.
+/// How long clients may cache a response, displayed as the value of `Cache-Control`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
+pub enum Caching {
     /// In whole seconds.
-    For(Duration),
-    /// Not at all.
-    Never,
+    MaxAge(Duration),
+    /// Never.
+    NoStore,
 }
 
-impl fmt::Display for Keep {
+impl fmt::Display for Caching {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::For(ttl) => write!(f, "max-age={}", ttl.as_secs()),
-            Self::Never => f.write_str("no-store"),
+            Self::MaxAge(ttl) => write!(f, "max-age={}", ttl.as_secs()),
+            Self::NoStore => f.write_str("no-store"),
         }
     }
 }
 
-impl From<NotFound> for Refusal {
+impl From<NotFound> for RequestError {
     fn from(not_found: NotFound) -> Self {
-        Self::NotFound(brief(&not_found.to_string()))
+        Self::NotFound(shortened(&not_found.to_string()))
     }
 }
 
-impl From<InvalidRequest> for Refusal {
+impl From<InvalidRequest> for RequestError {
     fn from(invalid: InvalidRequest) -> Self {
-        Self::Invalid(brief(&invalid.to_string()))
+        Self::Invalid(shortened(&invalid.to_string()))
     }
 }
 
-fn brief(message: &str) -> String {
+fn shortened(message: &str) -> String {
     message.chars().take(MAX_MESSAGE).collect()
 }
 
 impl Service {
-    /// A service that answers from `live`.
+    /// Makes a service of the configuration in `live`.
     #[must_use]
-    pub fn new(live: Live, metrics: Arc<Metrics>) -> Self {
+    pub fn new(live: LiveConfig, metrics: Arc<Metrics>) -> Self {
         Self { live, metrics }
     }
 
-    /// What is served now.
+    /// Returns the configuration that is being served.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> ConfigState {
         self.live.borrow().clone()
     }
 
-    /// The service's metrics.
+    /// Returns the metrics of the service.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Answers a question about a Cell, if it could be read.
+    /// Classifies a request, if it is valid.
     pub fn classify<T>(
         &self,
         transport: Transport,
         request: Result<ClassifyRequest, InvalidRequest>,
         write: impl FnOnce(Classified<'_>) -> T,
-    ) -> Answer<T> {
+    ) -> Reply<T> {
         let by = request.as_ref().map_or("", ClassifyRequest::by);
-        self.answer(transport, Method::Classify, by, |directory| {
+        self.reply(transport, Method::Classify, by, |directory| {
             let request = request?;
             Ok(write(directory.classify(&request)?))
         })
     }
 
-    /// Answers with all Cells.
-    pub fn cells<T>(&self, transport: Transport, write: impl FnOnce(&Directory) -> T) -> Answer<T> {
-        self.answer(transport, Method::GetCells, "", |directory| Ok(write(directory)))
+    /// Returns all Cells.
+    pub fn cells<T>(&self, transport: Transport, write: impl FnOnce(&Directory) -> T) -> Reply<T> {
+        self.reply(transport, Method::GetCells, "", |directory| Ok(write(directory)))
     }
 
-    /// Answers with the Cell of this number.
+    /// Returns the Cell with this number.
     pub fn cell<T>(
         &self,
         transport: Transport,
         id: i64,
         write: impl FnOnce(&Cell) -> T,
-    ) -> Answer<T> {
-        self.answer(transport, Method::GetCell, "", |directory| {
+    ) -> Reply<T> {
+        self.reply(transport, Method::GetCell, "", |directory| {
             let id = CellId::try_from(id)
                 .map_err(|message| InvalidRequest::Unreadable(format!("cell_id: {message}")))?;
             Ok(write(directory.cell(id)?))
         })
     }
 
-    fn answer<T>(
+    fn reply<T>(
         &self,
         transport: Transport,
         method: Method,
         by: &str,
-        ask: impl FnOnce(&Directory) -> Result<T, Refusal>,
-    ) -> Answer<T> {
+        look_up: impl FnOnce(&Directory) -> Result<T, RequestError>,
+    ) -> Reply<T> {
         let config = self.state().config;
-        let outcome = ask(&config.directory);
-        let (label, keep) = match &outcome {
-            Ok(_) => (Outcome::Found, Keep::For(config.cache.positive)),
-            Err(Refusal::NotFound(_)) => (Outcome::NotFound, Keep::For(config.cache.negative)),
-            Err(Refusal::Invalid(_)) => (Outcome::Invalid, Keep::Never),
+        let result = look_up(&config.directory);
+        let (outcome, caching) = match &result {
+            Ok(_) => (RequestOutcome::Found, Caching::MaxAge(config.cache.positive)),
+            Err(RequestError::NotFound(_)) => {
+                (RequestOutcome::NotFound, Caching::MaxAge(config.cache.negative))
+            }
+            Err(RequestError::Invalid(_)) => (RequestOutcome::Invalid, Caching::NoStore),
         };
-        self.metrics.answered(transport, method, label);
+        self.metrics.request(transport, method, outcome);
         tracing::debug!(
             transport = transport.as_str(),
             method = method.as_str(),
             by,
-            outcome = label.as_str(),
-            "answered"
+            outcome = outcome.as_str(),
+            "request"
         );
-        Answer { outcome, keep }
+        Reply { result, caching }
     }
 }

@@ -56,7 +56,7 @@ async fn metrics_have_an_address_of_their_own() {
     .unwrap();
     let answer = fetch(format!("http://127.0.0.1:{port}/metrics")).await.unwrap();
     let media_type = answer.headers()["content-type"].to_str().unwrap().to_owned();
-    assert!(media_type.starts_with("application/openmetrics-text"), "{media_type}");
+    assert_eq!(media_type, "text/plain; version=0.0.4; charset=utf-8");
     let page = answer.text().await.unwrap();
     for line in [
         r#"dependency_proxy_answers_total{kind="blob",cache="miss"} 1"#,
@@ -70,7 +70,11 @@ async fn metrics_have_an_address_of_their_own() {
     ] {
         assert!(page.contains(line), "{line} is not in\n{page}");
     }
-    assert!(page.ends_with("# EOF\n"));
+    let accept = "application/openmetrics-text; version=1.0.0";
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.get(format!("http://127.0.0.1:{port}/metrics")).header("accept", accept);
+    let page = request.send().await.unwrap().text().await.unwrap();
+    assert!(page.ends_with("# EOF\n"), "{page}");
     assert_eq!(get(&format!("http://127.0.0.1:{port}/-/readiness")).await.unwrap().0, 200);
     assert_eq!(get(&format!("{}/metrics", served.cell.url())).await.unwrap().0, 404);
 }

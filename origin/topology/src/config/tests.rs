@@ -2,7 +2,7 @@ use super::*;
 
 const EXAMPLE: &str = include_str!("../../topology.example.toml");
 
-fn refusal(text: &str) -> String {
+fn rejection(text: &str) -> String {
     Config::from_toml(&format!("env = \"test\"\n{text}")).unwrap_err().to_string()
 }
 
@@ -42,7 +42,7 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn a_refused_file_and_the_field_at_fault_are_named() {
+fn an_invalid_file_and_the_field_at_fault_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("topology.toml");
     std::fs::write(&file, "env = \"test\"\n[[cells]]\nid = 1\nadress = \"cell-1\"\n").unwrap();
@@ -73,24 +73,24 @@ fn the_line_of_the_table_at_fault_is_named() {
 }
 
 #[test]
-fn unknown_fields_are_refused_at_every_level() {
+fn unknown_fields_are_rejected_at_every_level() {
     for text in [
         "colour = 1\n[[cells]]\nid = 1\naddress = \"a\"",
         "[cache]\ncolour = 1\n[[cells]]\nid = 1\naddress = \"a\"",
         "[[cells]]\nid = 1\naddress = \"a\"\ncolour = 1",
         "[[cells]]\nid = 1\naddress = \"a\"\n[[cells.sequence_ranges]]\nminval=1\nmaxval=2\ncolour=1",
     ] {
-        assert!(refusal(text).contains("unknown field `colour`"), "{}", refusal(text));
+        assert!(rejection(text).contains("unknown field `colour`"), "{}", rejection(text));
     }
 }
 
 #[test]
 fn a_directory_needs_a_cell() {
-    assert_eq!(refusal("cells = []"), "cells: at least one cell is needed");
+    assert_eq!(rejection("cells = []"), "cells: at least one cell is needed");
 }
 
 #[test]
-fn what_leads_to_a_cell_leads_to_one_cell() {
+fn a_value_that_identifies_a_cell_is_unique() {
     for (second, expected) in [
         ("id = 1\naddress = \"b\"", "cells.id: 1 is given twice"),
         (
@@ -106,22 +106,22 @@ fn what_leads_to_a_cell_leads_to_one_cell() {
             "cells.session_prefix: one is given twice, to cell 1 and to cell 2",
         ),
     ] {
-        assert_eq!(refusal(&cells(second)), expected);
+        assert_eq!(rejection(&cells(second)), expected);
     }
 }
 
 #[test]
-fn ranges_of_two_cells_do_not_overlap_unless_one_is_excused() {
+fn ranges_of_two_cells_must_not_overlap_unless_one_is_exempt() {
     let ranges = "sequence_ranges = [{ minval = 100, maxval = 200 }]";
     let second = format!("id = 2\naddress = \"b\"\n{ranges}");
-    let error = refusal(&cells(&second));
+    let error = rejection(&cells(&second));
     assert!(error.contains("cell 1 and cell 2 overlap at 100"), "{error}");
-    let excused = cells(&format!("{second}\nskip_range_validation = true"));
-    assert!(Config::from_toml(&format!("env = \"test\"\n{excused}")).is_ok());
+    let exempt = cells(&format!("{second}\nskip_range_validation = true"));
+    assert!(Config::from_toml(&format!("env = \"test\"\n{exempt}")).is_ok());
 }
 
 #[test]
-fn values_that_no_cell_can_have_are_refused() {
+fn invalid_values_of_a_cell_are_rejected() {
     for second in [
         "id = 0\naddress = \"b\"",
         "id = -1\naddress = \"b\"",
@@ -130,37 +130,37 @@ fn values_that_no_cell_can_have_are_refused() {
         "id = 2\naddress = \"a b\"",
         "id = 2\naddress = \"b\"\nsequence_ranges = [{ minval = 9, maxval = 8 }]",
     ] {
-        refusal(&cells(second));
+        rejection(&cells(second));
     }
 }
 
 #[test]
-fn a_claim_names_a_known_cell() {
-    let error = refusal(&claims("[[claims]]\ncell = 7\nroute = \"acme\""));
+fn a_claim_must_name_a_known_cell() {
+    let error = rejection(&claims("[[claims]]\ncell = 7\nroute = \"acme\""));
     assert_eq!(error, "claims: route \"acme\" names cell 7, which is not among the cells");
 }
 
 #[test]
-fn a_claim_has_one_owner_whatever_its_letter_case() {
-    let error = refusal(&claims(
+fn a_claim_has_one_owner_regardless_of_letter_case() {
+    let error = rejection(&claims(
         "[[claims]]\ncell = 1\nroute = \"acme\"\n[[claims]]\ncell = 2\nroute = \"ACME\"",
     ));
     assert_eq!(error, "claims: route \"ACME\" is given twice, to cell 1 and to cell 2");
 }
 
 #[test]
-fn a_claim_that_cannot_be_owned_is_refused_by_name() {
+fn a_claim_that_no_cell_can_own_is_rejected_by_name() {
     for (claim, expected) in [
         ("route = \"acme/team\"", "claims[0].route: only the top-level segment"),
         ("route = \"\"", "claims[0].route: expected a value"),
         ("route = 7", "claims[0].route: expected a string"),
         ("route = 1.5", "claims[0].route: expected a string or a whole number"),
-        ("rute = \"acme\"", "claims[0].rute: no such kind of claim"),
-        ("organizationId = 7", "claims[0].organizationId: no such kind of claim"),
+        ("rute = \"acme\"", "claims[0].rute: unknown kind of claim"),
+        ("organizationId = 7", "claims[0].organizationId: unknown kind of claim"),
         ("organization_id = 0", "claims[0].organization_id: expected a positive number"),
-        ("", "claims[0]: expected a claim"),
+        ("", "claims[0]: expected at least one claim"),
     ] {
-        let error = refusal(&claims(&format!("[[claims]]\ncell = 1\n{claim}")));
+        let error = rejection(&claims(&format!("[[claims]]\ncell = 1\n{claim}")));
         assert!(error.starts_with(expected), "{error}");
     }
 }

@@ -27,13 +27,13 @@ fn directory() -> Directory {
     Config::from_toml(TWO_CELLS).unwrap().directory
 }
 
-fn question(kind: ClassifyType, value: &str) -> RequestFields {
+fn fields(kind: ClassifyType, value: &str) -> RequestFields {
     let kind = Some(Scalar::Text(kind.as_str().to_owned()));
     RequestFields { kind, value: value.to_owned(), ..RequestFields::default() }
 }
 
 fn by(kind: ClassifyType, value: &str) -> ClassifyRequest {
-    question(kind, value).try_into().unwrap()
+    fields(kind, value).try_into().unwrap()
 }
 
 fn claim(kind: ClaimKind, value: &str) -> Claim {
@@ -59,7 +59,7 @@ fn the_first_cell_of_the_file_is_the_first_cell() {
 fn a_cell_id_is_decimal() {
     assert_eq!(address(&by(ClassifyType::CellId, "36")).as_deref(), Some("cell-36"));
     assert_eq!(address(&by(ClassifyType::CellId, "10")), None);
-    let base36 = ClassifyRequest::try_from(question(ClassifyType::CellId, "z"));
+    let base36 = ClassifyRequest::try_from(fields(ClassifyType::CellId, "z"));
     assert_eq!(base36, Err(InvalidRequest::CellId("z".to_owned())));
 }
 
@@ -77,8 +77,8 @@ fn a_session_prefix_is_compared_exactly() {
 }
 
 #[test]
-fn the_first_claim_that_is_owned_decides_and_is_named_as_it_was_asked() {
-    let request = by_claims(&[(ClaimKind::Route, "nobody"), (ClaimKind::Route, "GLOBEX")]);
+fn the_first_owned_claim_decides_and_is_returned_as_the_request_spelled_it() {
+    let request = by_claims(&[(ClaimKind::Route, "unclaimed"), (ClaimKind::Route, "GLOBEX")]);
     let directory = directory();
     let found = directory.classify(&request).unwrap();
     assert_eq!(found.cell.address.as_str(), "cell-36");
@@ -86,7 +86,7 @@ fn the_first_claim_that_is_owned_decides_and_is_named_as_it_was_asked() {
 }
 
 #[test]
-fn kinds_of_claim_do_not_answer_for_each_other() {
+fn a_claim_of_another_kind_does_not_match() {
     assert_eq!(address(&by_claims(&[(ClaimKind::Route, "acme")])).as_deref(), Some("cell-1"));
     let redirect = by_claims(&[(ClaimKind::RedirectRoute, "acme")]);
     assert_eq!(address(&redirect).as_deref(), Some("cell-36"));
@@ -96,7 +96,7 @@ fn kinds_of_claim_do_not_answer_for_each_other() {
 }
 
 #[test]
-fn a_path_below_the_top_level_is_nobodys() {
+fn a_path_below_the_top_level_has_no_owner() {
     assert_eq!(address(&by_claims(&[(ClaimKind::Route, "acme/team")])), None);
 }
 
@@ -106,7 +106,7 @@ fn registry_of(mut request: ClassifyRequest) -> Result<String, NotFound> {
 }
 
 #[test]
-fn the_registry_of_a_cell_is_found_by_every_kind_of_question() {
+fn the_registry_of_a_cell_is_found_by_every_kind_of_request() {
     for request in [
         by(ClassifyType::FirstCell, ""),
         by(ClassifyType::CellId, "1"),
@@ -117,14 +117,14 @@ fn the_registry_of_a_cell_is_found_by_every_kind_of_question() {
 }
 
 #[test]
-fn a_cell_without_a_registry_is_not_found_and_its_claim_still_decides() {
+fn a_claim_of_a_cell_without_a_registry_decides_and_is_not_found() {
     let chain = by_claims(&[(ClaimKind::Route, "globex"), (ClaimKind::Route, "acme")]);
     let error = registry_of(chain).unwrap_err();
     assert_eq!(error.to_string(), "cell 36 has no registry");
 }
 
 #[test]
-fn without_a_target_and_for_the_web_the_address_is_the_web_one() {
+fn the_default_target_is_the_web_address() {
     let mut request = by(ClassifyType::FirstCell, "");
     for target in [None, Some(Target::Web)] {
         request.target = target;

@@ -1,14 +1,16 @@
 //! Errors as gRPC's gateway writes them: `{"code":5,"message":"…","details":[]}`.
 
 use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::service::Refusal;
+use crate::service::RequestError;
 
-/// The gRPC codes this service answers with; the value is the one on the wire.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The gRPC codes that the service uses, with their values on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Code {
     InvalidArgument = 3,
@@ -17,7 +19,7 @@ enum Code {
     Internal = 13,
 }
 
-/// An error: an HTTP status, a gRPC code, and a sentence for people.
+/// An error: an HTTP status, a gRPC code, and a message for people.
 #[derive(Debug)]
 pub(super) struct Status {
     http: StatusCode,
@@ -45,17 +47,19 @@ impl Status {
     }
 
     pub(super) fn internal(error: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%error, "cannot write the answer");
-        let message = "cannot write the answer".to_owned();
+        tracing::error!(%error, "cannot write the response");
+        let message = "cannot write the response".to_owned();
         Self { http: StatusCode::INTERNAL_SERVER_ERROR, code: Code::Internal, message }
     }
 }
 
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
-        let (http, code, message) = match refusal {
-            Refusal::NotFound(message) => (StatusCode::NOT_FOUND, Code::NotFound, message),
-            Refusal::Invalid(message) => (StatusCode::BAD_REQUEST, Code::InvalidArgument, message),
+impl From<RequestError> for Status {
+    fn from(error: RequestError) -> Self {
+        let (http, code, message) = match error {
+            RequestError::NotFound(message) => (StatusCode::NOT_FOUND, Code::NotFound, message),
+            RequestError::Invalid(message) => {
+                (StatusCode::BAD_REQUEST, Code::InvalidArgument, message)
+            }
         };
         Self { http, code, message }
     }
@@ -79,5 +83,3 @@ impl IntoResponse for Status {
         response
     }
 }
-
-const NO_STORE: axum::http::HeaderValue = axum::http::HeaderValue::from_static("no-store");

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::config::Config;
-use crate::live::{Live, State as Served};
+use crate::live::LiveConfig;
 use crate::metrics::Metrics;
 
 const CONFIG: &str = r#"
@@ -31,17 +31,17 @@ const CONFIG: &str = r#"
     organization_id = 1001
 "#;
 
-fn live(config: &str) -> (watch::Sender<Served>, Live) {
-    watch::channel(Served::first(Config::from_toml(config).unwrap()))
+fn live(config: &str) -> (watch::Sender<ConfigState>, LiveConfig) {
+    watch::channel(ConfigState::first(Config::from_toml(config).unwrap()))
 }
 
-struct Answer {
+struct JsonResponse {
     status: StatusCode,
     cache_control: Option<String>,
     body: Value,
 }
 
-async fn ask(live: &Live, request: Request<Body>) -> Answer {
+async fn response_to(live: &LiveConfig, request: Request<Body>) -> JsonResponse {
     let metrics = Metrics::new(&live.borrow());
     let service = Service::new(live.clone(), metrics.into());
     let response = routes(service).oneshot(request).await.unwrap();
@@ -50,24 +50,24 @@ async fn ask(live: &Live, request: Request<Body>) -> Answer {
     assert_eq!(header(CONTENT_TYPE).as_deref(), Some("application/json"));
     let cache_control = header(CACHE_CONTROL);
     let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    Answer { status, cache_control, body: serde_json::from_slice(&bytes).unwrap() }
+    JsonResponse { status, cache_control, body: serde_json::from_slice(&bytes).unwrap() }
 }
 
-async fn send(method: &str, path: &str, body: impl Into<Body>) -> Answer {
+async fn send(method: &str, path: &str, body: impl Into<Body>) -> JsonResponse {
     let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
-    ask(&live(CONFIG).1, request).await
+    response_to(&live(CONFIG).1, request).await
 }
 
-async fn classify(body: impl Into<Body>) -> Answer {
+async fn classify(body: impl Into<Body>) -> JsonResponse {
     send("POST", "/v1/classify", body).await
 }
 
 #[tokio::test]
 async fn a_classified_request_gets_both_addresses_of_its_cell() {
-    let answer = classify(r#"{"type":"CELL_ID","value":"1"}"#).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = classify(r#"{"type":"CELL_ID","value":"1"}"#).await;
+    assert_eq!(response.status, StatusCode::OK);
     assert_eq!(
-        answer.body,
+        response.body,
         json!({"action": "PROXY",
                "proxy": {"address": "cell-1", "registryAddress": "registry-cell-1"}})
     );
@@ -75,13 +75,13 @@ async fn a_classified_request_gets_both_addresses_of_its_cell() {
 
 #[tokio::test]
 async fn a_cell_without_a_registry_has_no_registry_address() {
-    let answer = classify(r#"{"type":"SESSION_PREFIX","value":"cell-2"}"#).await;
-    assert_eq!(answer.body, json!({"action": "PROXY", "proxy": {"address": "cell-2"}}));
+    let response = classify(r#"{"type":"SESSION_PREFIX","value":"cell-2"}"#).await;
+    assert_eq!(response.body, json!({"action": "PROXY", "proxy": {"address": "cell-2"}}));
 }
 
 /// The bodies are those the filter sends with `registryDesign: request`.
 #[tokio::test]
-async fn a_target_chooses_the_address_in_the_answer() {
+async fn a_target_selects_the_address_in_the_response() {
     for (body, address) in [
         (r#"{"type":"FIRST_CELL","target":"REGISTRY"}"#, "registry-cell-1"),
         (r#"{"type":"FIRST_CELL","target":"WEB"}"#, "cell-1"),
@@ -92,24 +92,27 @@ async fn a_target_chooses_the_address_in_the_answer() {
         ),
         (r#"{"claims":[{"redirectRoute":"acme"}],"target":"WEB"}"#, "cell-2"),
     ] {
-        let answer = classify(body).await;
-        assert_eq!(answer.body["proxy"]["address"], address, "{body}");
+        let response = classify(body).await;
+        assert_eq!(response.body["proxy"]["address"], address, "{body}");
     }
 }
 
 #[tokio::test]
 async fn the_registry_of_a_cell_without_one_is_not_found() {
-    let answer = classify(r#"{"claims":[{"redirectRoute":"acme"}],"target":"REGISTRY"}"#).await;
-    assert_eq!(answer.status, StatusCode::NOT_FOUND);
-    assert_eq!(answer.body, json!({"code": 5, "message": "cell 2 has no registry", "details": []}));
-    assert_eq!(answer.cache_control.as_deref(), Some("max-age=7"));
+    let response = classify(r#"{"claims":[{"redirectRoute":"acme"}],"target":"REGISTRY"}"#).await;
+    assert_eq!(response.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        response.body,
+        json!({"code": 5, "message": "cell 2 has no registry", "details": []})
+    );
+    assert_eq!(response.cache_control.as_deref(), Some("max-age=7"));
 }
 
 #[tokio::test]
-async fn claims_are_tried_in_order_and_the_matched_one_is_named() {
-    let answer = classify(r#"{"claims":[{"route":"nobody"},{"redirectRoute":"Acme"}]}"#).await;
+async fn claims_are_tried_in_order_and_the_matched_one_is_returned() {
+    let response = classify(r#"{"claims":[{"route":"unclaimed"},{"redirectRoute":"Acme"}]}"#).await;
     assert_eq!(
-        answer.body,
+        response.body,
         json!({"action": "PROXY", "proxy": {"address": "cell-2"},
                "matchedClaim": {"redirectRoute": "Acme"}})
     );
@@ -122,37 +125,37 @@ async fn names_are_accepted_in_both_spellings_and_numbers_as_text_too() {
         r#"{"organizationId":1001}"#,
         r#"{"organization_id":1001,"route":null}"#,
     ] {
-        let answer = classify(format!(r#"{{"claims":[{claim}]}}"#)).await;
-        assert_eq!(answer.body["matchedClaim"], json!({"organizationId": "1001"}), "{claim}");
+        let response = classify(format!(r#"{{"claims":[{claim}]}}"#)).await;
+        assert_eq!(response.body["matchedClaim"], json!({"organizationId": "1001"}), "{claim}");
     }
     for kind in [r#""FIRST_CELL""#, "1"] {
-        let answer = classify(format!(r#"{{"type":{kind},"value":null,"claims":[]}}"#)).await;
-        assert_eq!(answer.body["proxy"]["address"], "cell-1", "{kind}");
+        let response = classify(format!(r#"{{"type":{kind},"value":null,"claims":[]}}"#)).await;
+        assert_eq!(response.body["proxy"]["address"], "cell-1", "{kind}");
     }
 }
 
 #[tokio::test]
 async fn not_found_is_a_404_with_code_5() {
-    let answer = classify(r#"{"type":"SESSION_PREFIX","value":"junk_value"}"#).await;
-    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    let response = classify(r#"{"type":"SESSION_PREFIX","value":"junk_value"}"#).await;
+    assert_eq!(response.status, StatusCode::NOT_FOUND);
     assert_eq!(
-        answer.body,
+        response.body,
         json!({"code": 5, "message": "cell not found: \"junk_value\"", "details": []})
     );
 }
 
 #[tokio::test]
-async fn answers_say_how_long_they_may_be_kept() {
+async fn responses_say_how_long_clients_may_cache_them() {
     let found = classify(r#"{"type":"FIRST_CELL"}"#).await;
     assert_eq!(found.cache_control.as_deref(), Some("max-age=300"));
-    let not_found = classify(r#"{"claims":[{"route":"nobody"}]}"#).await;
+    let not_found = classify(r#"{"claims":[{"route":"unclaimed"}]}"#).await;
     assert_eq!(not_found.cache_control.as_deref(), Some("max-age=7"));
     let invalid = classify("{}").await;
     assert_eq!(invalid.cache_control.as_deref(), Some("no-store"));
 }
 
 #[tokio::test]
-async fn a_bad_question_is_a_400_with_code_3() {
+async fn an_invalid_request_is_a_400_with_code_3() {
     for body in [
         "",
         "[]",
@@ -181,40 +184,40 @@ async fn a_bad_question_is_a_400_with_code_3() {
         r#"{"claims":[{"organizationId":"9223372036854775808"}]}"#,
         r#"{"claims":[{"organizationId":1.5}]}"#,
     ] {
-        let answer = classify(body).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body}");
-        assert_eq!(answer.body["code"], 3, "{body}");
-        assert_eq!(answer.body["details"], json!([]), "{body}");
+        let response = classify(body).await;
+        assert_eq!(response.status, StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(response.body["code"], 3, "{body}");
+        assert_eq!(response.body["details"], json!([]), "{body}");
     }
 }
 
 #[tokio::test]
-async fn an_unspecified_type_is_refused_in_gitlabs_words() {
+async fn an_unspecified_type_is_rejected_with_gitlabs_message() {
     assert_eq!(classify("{}").await.body["message"], "invalid type: \"UNSPECIFIED\"");
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused() {
-    let answer = classify(" ".repeat(1024 * 1024)).await;
-    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(answer.body["code"], 3);
+async fn a_body_over_the_limit_is_rejected() {
+    let response = classify(" ".repeat(1024 * 1024)).await;
+    assert_eq!(response.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(response.body["code"], 3);
 }
 
 #[tokio::test]
-async fn deep_nesting_is_refused_without_harm() {
-    let answer = classify(format!("{{\"claims\":{}", "[".repeat(60_000))).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+async fn deep_nesting_is_rejected_without_a_crash() {
+    let response = classify(format!("{{\"claims\":{}", "[".repeat(60_000))).await;
+    assert_eq!(response.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf_8_is_refused() {
-    let answer = classify(b"{\"type\":\"FIRST_CELL\",\"value\":\"\xff\xfe\"}".to_vec()).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert_eq!(answer.body["code"], 3);
+async fn text_that_is_not_utf_8_is_rejected() {
+    let response = classify(b"{\"type\":\"FIRST_CELL\",\"value\":\"\xff\xfe\"}".to_vec()).await;
+    assert_eq!(response.status, StatusCode::BAD_REQUEST);
+    assert_eq!(response.body["code"], 3);
 }
 
 #[tokio::test]
-async fn an_error_quotes_only_the_beginning_of_a_long_question() {
+async fn an_error_quotes_only_the_beginning_of_a_long_request() {
     let long = "x".repeat(60_000);
     for body in [
         format!(r#"{{"type":"SESSION_PREFIX","value":"{long}"}}"#),
@@ -222,18 +225,18 @@ async fn an_error_quotes_only_the_beginning_of_a_long_question() {
         format!(r#"{{"claims":[{{"{long}":1}}]}}"#),
         format!(r#"{{"{long}":1}}"#),
     ] {
-        let answer = classify(body).await;
-        assert!(answer.status.is_client_error());
-        assert!(answer.body["message"].as_str().unwrap().chars().count() <= 300);
+        let response = classify(body).await;
+        assert!(response.status.is_client_error());
+        assert!(response.body["message"].as_str().unwrap().chars().count() <= 300);
     }
 }
 
 #[tokio::test]
 async fn cells_are_listed_in_order_with_64_bit_numbers_as_text() {
-    let answer = send("GET", "/v1/cells", "").await;
-    assert_eq!(answer.cache_control.as_deref(), Some("max-age=300"));
+    let response = send("GET", "/v1/cells", "").await;
+    assert_eq!(response.cache_control.as_deref(), Some("max-age=300"));
     assert_eq!(
-        answer.body,
+        response.body,
         json!({"cells": [
             {"id": "1", "address": "cell-1", "registryAddress": "registry-cell-1",
              "sequenceRanges": [{"minval": "1", "maxval": "9007199254740993"}]},
@@ -243,26 +246,27 @@ async fn cells_are_listed_in_order_with_64_bit_numbers_as_text() {
 }
 
 #[tokio::test]
-async fn health_probes_are_answered() {
+async fn health_probes_report_what_is_served() {
     for path in ["/health/live", "/health/ready"] {
-        let answer = send("GET", path, "").await;
-        assert_eq!(answer.status, StatusCode::OK);
-        assert_eq!(answer.cache_control.as_deref(), Some("no-store"));
+        let response = send("GET", path, "").await;
+        assert_eq!(response.status, StatusCode::OK);
+        assert_eq!(response.cache_control.as_deref(), Some("no-store"));
         assert_eq!(
-            answer.body,
+            response.body,
             json!({"status": "SERVING", "env": "test", "cells": 2, "generation": 1})
         );
     }
 }
 
 #[tokio::test]
-async fn a_refused_file_is_told_to_probes_and_the_service_stays_ready() {
+async fn health_probes_report_a_rejected_file_and_the_service_stays_ready() {
     let (publish, live) = live(CONFIG);
     publish.send_modify(|state| state.refuse("topology.toml:3: no"));
-    let answer = ask(&live, Request::get("/health/ready").body(Body::empty()).unwrap()).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.body["refused"], "topology.toml:3: no");
-    assert_eq!(answer.body["generation"], 1);
+    let response =
+        response_to(&live, Request::get("/health/ready").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status, StatusCode::OK);
+    assert_eq!(response.body["refused"], "topology.toml:3: no");
+    assert_eq!(response.body["generation"], 1);
 }
 
 #[tokio::test]
@@ -270,22 +274,22 @@ async fn an_unknown_route_is_never_mistaken_for_an_unknown_cell() {
     for (method, path, status) in
         [("POST", "/v2/classify", 404), ("GET", "/v1/classify", 405), ("POST", "/v1/cells", 405)]
     {
-        let answer = send(method, path, "").await;
-        assert_eq!(answer.status.as_u16(), status, "{method} {path}");
-        assert_eq!(answer.body["code"], 12, "{method} {path}");
-        assert_eq!(answer.cache_control.as_deref(), Some("no-store"), "{method} {path}");
+        let response = send(method, path, "").await;
+        assert_eq!(response.status.as_u16(), status, "{method} {path}");
+        assert_eq!(response.body["code"], 12, "{method} {path}");
+        assert_eq!(response.cache_control.as_deref(), Some("no-store"), "{method} {path}");
     }
 }
 
 #[tokio::test]
-async fn a_new_configuration_is_used_from_the_next_request_on() {
+async fn a_new_configuration_applies_from_the_next_request() {
     let (publish, live) = live(CONFIG);
-    let request = || {
+    let unclaimed = || {
         let body = r#"{"claims":[{"route":"initech"}]}"#;
         Request::post("/v1/classify").body(Body::from(body)).unwrap()
     };
-    assert_eq!(ask(&live, request()).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(response_to(&live, unclaimed()).await.status, StatusCode::NOT_FOUND);
     let grown = format!("{CONFIG}\n[[claims]]\ncell = 2\nroute = \"initech\"");
     publish.send_modify(|state| state.replace(Config::from_toml(&grown).unwrap()));
-    assert_eq!(ask(&live, request()).await.status, StatusCode::OK);
+    assert_eq!(response_to(&live, unclaimed()).await.status, StatusCode::OK);
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test's helpers fail by panic")]
 
-mod faces;
+mod interfaces;
 mod process;
 mod reload;
 
@@ -11,7 +11,7 @@ use process::{Service, failure, topology};
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/topology.example.toml");
 
 #[test]
-fn it_serves_until_terminated_and_logs_json_when_asked() {
+fn it_serves_until_sigterm_and_logs_json() {
     let service = Service::start(EXAMPLE.as_ref(), &[]);
     assert_eq!(service.get("/health/ready").status, 200);
     let (status, log) = service.terminate();
@@ -20,7 +20,7 @@ fn it_serves_until_terminated_and_logs_json_when_asked() {
 }
 
 #[test]
-fn grpc_is_served_only_where_it_is_asked_for() {
+fn grpc_is_served_only_if_an_address_is_given() {
     let service = Service::start(EXAMPLE.as_ref(), &[]);
     assert_eq!(service.grpc, None);
     let listen = ["--grpc-listen", "127.0.0.1:0"];
@@ -29,7 +29,7 @@ fn grpc_is_served_only_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_configuration_can_be_checked_without_serving_it() {
+fn check_reports_errors_without_serving() {
     assert!(topology(&["check", "--config", EXAMPLE]).status().unwrap().success());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("topology.toml");
@@ -39,7 +39,7 @@ fn a_configuration_can_be_checked_without_serving_it() {
 }
 
 #[test]
-fn a_taken_address_is_named() {
+fn an_address_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let arguments = ["serve", "--config", EXAMPLE, "--listen"];
@@ -51,7 +51,7 @@ fn a_taken_address_is_named() {
 }
 
 #[test]
-fn help_names_the_options() {
+fn help_lists_the_options() {
     let output = topology(&["serve", "--help"]).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     for option in [

@@ -1,4 +1,4 @@
-//! The command as a process, and questions to it.
+//! Runs the command as a process, and sends requests to it.
 
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ pub(crate) fn failure(arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// A service that runs until it is dropped.
+/// A running service, killed when it is dropped.
 pub(crate) struct Service {
     pub(crate) rest: String,
     pub(crate) grpc: Option<String>,
@@ -29,13 +29,13 @@ pub(crate) struct Service {
     log: Lines<BufReader<ChildStderr>>,
 }
 
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
@@ -51,19 +51,19 @@ impl Service {
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let line: Value = serde_json::from_str(&log.next().unwrap().unwrap()).unwrap();
-        let address = |field| line["fields"][field].as_str().map(str::to_owned);
+        let address = |field| line[field].as_str().map(str::to_owned);
         Self { rest: address("address").unwrap(), grpc: address("grpc_address"), child, log }
     }
 
-    pub(crate) fn get(&self, path: &str) -> Answer {
-        ask(&self.rest, "GET", path, "").unwrap()
+    pub(crate) fn get(&self, path: &str) -> HttpResponse {
+        send(&self.rest, "GET", path, "").unwrap()
     }
 
-    pub(crate) fn classify(&self, body: &str) -> Answer {
-        ask(&self.rest, "POST", "/v1/classify", body).unwrap()
+    pub(crate) fn classify(&self, body: &str) -> HttpResponse {
+        send(&self.rest, "POST", "/v1/classify", body).unwrap()
     }
 
-    /// The standard library can only kill.
+    /// Sends a signal; the standard library can only kill.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -82,8 +82,13 @@ impl Drop for Service {
     }
 }
 
-/// One request on a connection of its own.
-pub(crate) fn ask(address: &str, method: &str, path: &str, body: &str) -> std::io::Result<Answer> {
+/// Sends one request on a new connection.
+pub(crate) fn send(
+    address: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> std::io::Result<HttpResponse> {
     let mut stream = TcpStream::connect(address)?;
     let length = body.len();
     write!(
@@ -91,9 +96,9 @@ pub(crate) fn ask(address: &str, method: &str, path: &str, body: &str) -> std::i
         "{method} {path} HTTP/1.1\r\nhost: topology\r\nconnection: close\r\n\
          content-length: {length}\r\n\r\n{body}"
     )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let (head, body) = response.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-    Ok(Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
+    Ok(HttpResponse { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
 }

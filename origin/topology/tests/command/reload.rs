@@ -1,4 +1,4 @@
-//! The configuration file changes under a service that is being asked all the time.
+//! The configuration file changes while clients send requests all the time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use tonic::transport::Channel;
 use topology::proto::classify_service_client::ClassifyServiceClient;
 use topology::proto::types::v1::claim::Claim;
 
-use crate::faces::{by_claims, connect};
-use crate::process::{Service, ask};
+use crate::interfaces::{by_claims, connect};
+use crate::process::{Service, send};
 
 const ONE_CELL: &str = "env = \"test\"\n[[cells]]\nid = 1\naddress = \"cell-1\"\n\
     [[claims]]\ncell = 1\nroute = \"acme\"\n";
@@ -27,18 +27,18 @@ fn move_into_place(file: &Path, text: &str) {
     fs::rename(aside, file).unwrap();
 }
 
-/// Waits until the service says it serves this generation; answers with its health.
+/// Waits until the service reports this generation; returns its health.
 fn generation(service: &Service, generation: u64) -> serde_json::Value {
     health(service, |health| health["generation"] == generation)
 }
 
-fn health(service: &Service, is_so: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+fn health(service: &Service, matches: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let answer = service.get("/health/ready");
-        assert_eq!(answer.status, 200);
-        let health = answer.json();
-        if is_so(&health) {
+        let response = service.get("/health/ready");
+        assert_eq!(response.status, 200);
+        let health = response.json();
+        if matches(&health) {
             return health;
         }
         assert!(Instant::now() < deadline, "{health}");
@@ -62,10 +62,10 @@ fn folder(text: &str) -> Folder {
     Folder { _folder: folder, file }
 }
 
-/// Clients that ask until they are stopped, and remember the first failure.
+/// Clients that send requests until they are stopped, and fail on the first error.
 struct Load {
     stop: Arc<AtomicBool>,
-    asked: Arc<AtomicUsize>,
+    sent: Arc<AtomicUsize>,
     rest: Vec<JoinHandle<()>>,
     grpc: tokio::task::JoinHandle<()>,
 }
@@ -73,21 +73,21 @@ struct Load {
 impl Load {
     fn start(service: &Service, channel: Channel) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::new(AtomicUsize::new(0));
+        let sent = Arc::new(AtomicUsize::new(0));
         let rest = (0..2).map(|_| {
-            let (address, stop, asked) = (service.rest.clone(), stop.clone(), asked.clone());
+            let (address, stop, sent) = (service.rest.clone(), stop.clone(), sent.clone());
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let question = r#"{"claims":[{"route":"acme"}]}"#;
-                    let answer = ask(&address, "POST", "/v1/classify", question).unwrap();
-                    assert_eq!(answer.status, 200, "{}", answer.body);
-                    asked.fetch_add(1, Ordering::Relaxed);
+                    let request = r#"{"claims":[{"route":"acme"}]}"#;
+                    let response = send(&address, "POST", "/v1/classify", request).unwrap();
+                    assert_eq!(response.status, 200, "{}", response.body);
+                    sent.fetch_add(1, Ordering::Relaxed);
                 }
             })
         });
         let rest = rest.collect();
-        let grpc = tokio::spawn(ask_over_grpc(channel, stop.clone(), asked.clone()));
-        Self { stop, asked, rest, grpc }
+        let grpc = tokio::spawn(load_over_grpc(channel, stop.clone(), sent.clone()));
+        Self { stop, sent, rest, grpc }
     }
 
     async fn stop(self) -> usize {
@@ -96,21 +96,21 @@ impl Load {
             client.join().unwrap();
         }
         self.grpc.await.unwrap();
-        self.asked.load(Ordering::Relaxed)
+        self.sent.load(Ordering::Relaxed)
     }
 }
 
-async fn ask_over_grpc(channel: Channel, stop: Arc<AtomicBool>, asked: Arc<AtomicUsize>) {
+async fn load_over_grpc(channel: Channel, stop: Arc<AtomicBool>, sent: Arc<AtomicUsize>) {
     let mut client = ClassifyServiceClient::new(channel);
     while !stop.load(Ordering::Relaxed) {
-        let answer = client.classify(by_claims(&[Claim::Route("acme".into())])).await.unwrap();
-        assert_eq!(answer.into_inner().proxy.unwrap().address, "cell-1");
-        asked.fetch_add(1, Ordering::Relaxed);
+        let response = client.classify(by_claims(&[Claim::Route("acme".into())])).await.unwrap();
+        assert_eq!(response.into_inner().proxy.unwrap().address, "cell-1");
+        sent.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_fails_while_files_good_and_bad_come_and_go() {
+async fn no_request_fails_while_valid_and_invalid_files_replace_each_other() {
     let Folder { file, _folder } = folder(ONE_CELL);
     let service = Service::start(&file, &["--grpc-listen", "127.0.0.1:0"]);
     let load = Load::start(&service, connect(&service).await);
@@ -136,12 +136,12 @@ async fn no_request_fails_while_files_good_and_bad_come_and_go() {
 
     assert!(load.stop().await > 0);
     let (_, log) = service.terminate();
-    let refusal = log.iter().find(|line| line.contains("refused the changed")).unwrap();
+    let refusal = log.iter().find(|line| line.contains("rejected the changed")).unwrap();
     assert!(refusal.contains("unknown field `adress`"), "{refusal}");
 }
 
 #[test]
-fn a_hangup_reads_the_file_anew_at_once() {
+fn a_hangup_reloads_the_file_at_once() {
     let Folder { file, _folder } = folder(ONE_CELL);
     let service = Service::start(&file, &[]);
     service.signal(Signal::HUP);

@@ -1,4 +1,5 @@
-//! Protobuf messages to questions, and answers to protobuf messages.
+//! Conversions between protobuf messages and the types of the directory. gRPC sends the messages as
+//! they are, REST as JSON.
 
 use crate::cell::{Cell, Label, SequenceRange as Range};
 use crate::claim::{Claim, ClaimKind, Scalar};
@@ -10,8 +11,8 @@ use crate::proto::{
 };
 use crate::request::{ClassifyRequest, InvalidRequest, RequestFields};
 
-/// Reads a `ClassifyRequest`; in protobuf a field that is absent is zero or empty.
-pub(super) fn read_request(message: RequestMessage) -> Result<ClassifyRequest, InvalidRequest> {
+/// Checks a `ClassifyRequest`. In protobuf an absent field is zero or empty.
+pub(crate) fn read_request(message: RequestMessage) -> Result<ClassifyRequest, InvalidRequest> {
     let claims: Result<Vec<_>, _> =
         message.claims.into_iter().map(|claim| claim.claim.map(read_claim).transpose()).collect();
     RequestFields {
@@ -93,7 +94,7 @@ impl From<&Cell> for CellInfo {
 
 impl From<Range> for SequenceRange {
     fn from(range: Range) -> Self {
-        Self { minval: range.minval(), maxval: range.maxval() }
+        Self { minval: Some(range.minval()), maxval: Some(range.maxval()) }
     }
 }
 
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_claim_comes_back_as_it_went() {
+    fn every_kind_of_claim_survives_the_round_trip() {
         for kind in ClaimKind::ALL {
             let number = Claim::new(kind, Scalar::Number(7));
             let claim = number.or_else(|_| Claim::new(kind, Scalar::Text("7".into()))).unwrap();

@@ -1,4 +1,4 @@
-//! REST and gRPC are two faces of one service: whatever is asked, both say the same.
+//! REST and gRPC are two interfaces of one service: both return the same for the same request.
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -17,10 +17,10 @@ use topology::proto::classify_service_client::ClassifyServiceClient;
 use topology::proto::types::v1::{self, claim::Claim};
 use topology::proto::{
     CellInfo, ClassifyRequest, ClassifyResponse, ClassifyType, GetCellRequest, GetCellsRequest,
-    TargetType,
+    SequenceRange, TargetType,
 };
 
-use crate::process::{Answer, Service};
+use crate::process::{HttpResponse, Service};
 
 const CONFIG: &str = r#"
     env = "test"
@@ -81,8 +81,8 @@ fn targeted(target: TargetType, request: ClassifyRequest) -> ClassifyRequest {
     ClassifyRequest { target: target.into(), ..request }
 }
 
-/// What is asked over gRPC, and the same over REST.
-fn questions() -> Vec<(ClassifyRequest, Value)> {
+/// Requests over gRPC, and the same ones over REST.
+fn requests() -> Vec<(ClassifyRequest, Value)> {
     let redirect = Claim::RedirectRoute("acme-old".to_owned());
     vec![
         (by_type(ClassifyType::FirstCell, ""), json!({"type": "FIRST_CELL"})),
@@ -106,7 +106,7 @@ fn questions() -> Vec<(ClassifyRequest, Value)> {
             json!({"claims": [{"route": "acme-old"}, {"redirectRoute": "acme-old"}]}),
         ),
         (by_claims(&[Claim::OrganizationId(1001)]), json!({"claims": [{"organization_id": 1001}]})),
-        (by_claims(&[route("nobody")]), json!({"claims": [{"route": "nobody"}]})),
+        (by_claims(&[route("unclaimed")]), json!({"claims": [{"route": "unclaimed"}]})),
         (
             ClassifyRequest { claims: vec![v1::Claim::default()], ..ClassifyRequest::default() },
             json!({"claims": [{}]}),
@@ -138,30 +138,33 @@ fn questions() -> Vec<(ClassifyRequest, Value)> {
     ]
 }
 
-/// What either face said, in the words of REST.
+/// What either interface returned, as REST writes it.
 #[derive(Debug, PartialEq)]
-struct Said {
+struct Returned {
     http: u16,
-    keep: String,
+    caching: String,
     body: Value,
 }
 
-fn rest(answer: &Answer) -> Said {
-    let keep = answer.head.lines().find_map(|line| line.strip_prefix("cache-control: ")).unwrap();
-    Said { http: answer.status, keep: keep.to_owned(), body: answer.json() }
+fn rest(response: &HttpResponse) -> Returned {
+    let caching =
+        response.head.lines().find_map(|line| line.strip_prefix("cache-control: ")).unwrap();
+    Returned { http: response.status, caching: caching.to_owned(), body: response.json() }
 }
 
-fn grpc<T>(answer: Result<tonic::Response<T>, Status>, message: impl Fn(T) -> Value) -> Said {
-    let keep = |metadata: &tonic::metadata::MetadataMap| {
+fn grpc<T>(response: Result<tonic::Response<T>, Status>, message: impl Fn(T) -> Value) -> Returned {
+    let caching = |metadata: &tonic::metadata::MetadataMap| {
         metadata.get("cache-control").unwrap().to_str().unwrap().to_owned()
     };
-    match answer {
-        Ok(answer) => {
-            Said { http: 200, keep: keep(answer.metadata()), body: message(answer.into_inner()) }
-        }
-        Err(status) => Said {
+    match response {
+        Ok(response) => Returned {
+            http: 200,
+            caching: caching(response.metadata()),
+            body: message(response.into_inner()),
+        },
+        Err(status) => Returned {
             http: if status.code() == Code::NotFound { 404 } else { 400 },
-            keep: keep(status.metadata()),
+            caching: caching(status.metadata()),
             body: json!({"code": i32::from(status.code()), "message": status.message(),
                          "details": []}),
         },
@@ -195,7 +198,7 @@ fn classified(message: ClassifyResponse) -> Value {
 }
 
 fn cell(cell: CellInfo) -> Value {
-    let range = |range: topology::proto::SequenceRange| json!({"minval": range.minval.to_string(), "maxval": range.maxval.to_string()});
+    let range = |range: SequenceRange| json!({"minval": range.minval().to_string(), "maxval": range.maxval().to_string()});
     object(&[
         ("id", json!(cell.id.to_string())),
         ("address", json!(cell.address)),
@@ -206,17 +209,17 @@ fn cell(cell: CellInfo) -> Value {
 }
 
 #[tokio::test]
-async fn every_question_has_one_answer() {
+async fn both_interfaces_classify_alike() {
     let Stack { service, channel, _folder } = start().await;
     let mut client = ClassifyServiceClient::new(channel);
-    for (message, body) in questions() {
+    for (message, body) in requests() {
         let over_grpc = grpc(client.classify(message).await, classified);
         assert_eq!(over_grpc, rest(&service.classify(&body.to_string())), "{body}");
     }
 }
 
 #[tokio::test]
-async fn the_cells_are_the_same_ones() {
+async fn both_interfaces_list_the_same_cells() {
     let Stack { service, channel, _folder } = start().await;
     let mut client = ClassifyServiceClient::new(channel.clone());
     let all = grpc(
@@ -232,7 +235,7 @@ async fn the_cells_are_the_same_ones() {
 }
 
 #[tokio::test]
-async fn a_cell_there_is_not_is_not_found() {
+async fn an_unknown_cell_is_not_found() {
     let stack = start().await;
     let mut client = CellServiceClient::new(stack.channel.clone());
     for (cell_id, code, message) in [
@@ -246,14 +249,14 @@ async fn a_cell_there_is_not_is_not_found() {
 }
 
 #[tokio::test]
-async fn questions_of_both_faces_are_counted_and_name_nobody() {
+async fn requests_of_both_interfaces_are_counted_without_their_values() {
     let Stack { service, channel, _folder } = start().await;
     let mut client = ClassifyServiceClient::new(channel);
     client.classify(by_claims(&[route("acme")])).await.unwrap();
     client.classify(by_claims(&[route("initech")])).await.unwrap_err();
     service.classify("{");
     let page = service.get("/metrics");
-    assert!(page.head.contains("content-type: application/openmetrics-text"), "{}", page.head);
+    assert!(page.head.contains("content-type: text/plain; version=0.0.4"), "{}", page.head);
     for line in [
         r#"topology_requests_total{transport="grpc",method="classify",outcome="found"} 1"#,
         r#"topology_requests_total{transport="grpc",method="classify",outcome="not_found"} 1"#,
@@ -268,30 +271,30 @@ async fn questions_of_both_faces_are_counted_and_name_nobody() {
 }
 
 #[tokio::test]
-async fn health_is_told_for_the_whole_and_for_each_service() {
+async fn health_is_reported_for_the_server_and_for_each_service() {
     let stack = start().await;
     let mut client = HealthClient::new(stack.channel.clone());
     for service in ["", "gitlab.cells.topology_service.ClassifyService"] {
         let request = HealthCheckRequest { service: service.to_owned() };
-        let answer = client.check(request).await.unwrap().into_inner();
-        assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
+        let response = client.check(request).await.unwrap().into_inner();
+        assert_eq!(response.status(), ServingStatus::Serving, "{service}");
     }
     let other = HealthCheckRequest { service: "other".to_owned() };
     assert_eq!(client.check(other).await.unwrap_err().code(), Code::NotFound);
 }
 
 #[tokio::test]
-async fn clients_without_the_proto_files_learn_the_services() {
+async fn reflection_lists_the_services() {
     let stack = start().await;
     let mut client = ServerReflectionClient::new(stack.channel.clone());
-    let question = ServerReflectionRequest {
+    let request = ServerReflectionRequest {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
-    let mut answers =
-        client.server_reflection_info(tokio_stream::once(question)).await.unwrap().into_inner();
+    let mut responses =
+        client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
     let ServerReflectionResponse { message_response, .. } =
-        answers.message().await.unwrap().unwrap();
+        responses.message().await.unwrap().unwrap();
     let Some(MessageResponse::ListServicesResponse(list)) = message_response else {
         panic!("{message_response:?}")
     };
@@ -306,7 +309,7 @@ async fn clients_without_the_proto_files_learn_the_services() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_is_refused() {
+async fn a_message_over_the_limit_is_rejected() {
     let stack = start().await;
     let mut client = ClassifyServiceClient::new(stack.channel.clone());
     let long = "x".repeat(65 * 1024);
@@ -315,7 +318,7 @@ async fn a_message_over_the_limit_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_watch_health_are_sent_away_before_the_service_stops() {
+async fn clients_that_watch_health_are_notified_before_the_service_stops() {
     let Stack { service, channel, _folder } = start().await;
     let mut client = HealthClient::new(channel);
     let mut watched = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
