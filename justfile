@@ -1,5 +1,5 @@
-# Recipes for the edge, the origin and the Topology Service. `just` alone lists them.
-# `.ci/just RECIPE` does the same on a machine that has no just yet.
+# Recipes for the edge, the origin and the Topology Service. `just` lists them.
+# `.ci/just RECIPE` runs a recipe on a machine without just: it installs just first.
 
 target := absolute_path(env("CARGO_TARGET_DIR", justfile_directory() / "target"))
 ruleset := target / "debug/ruleset"
@@ -9,24 +9,23 @@ wasm := target / "wasm32-unknown-unknown/release-wasm/filter.wasm"
 _list:
     @just --list --unsorted
 
-# Start the whole edge on this machine: Envoy, the Topology Service, two cells. Ctrl-C stops it.
+# Run the whole edge on this machine: Envoy, the Topology Service, two Cells. Ctrl-C stops it.
 [positional-arguments]
-demo *args: wasm
-    @sh .ci/need docker-registry docker-registry "the cells' container registries"
-    cargo build --locked --release --package origin --package topology
-    cargo build --locked --release --package e2e --no-default-features --bin demo
-    ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" exec "{{ target }}/release/demo" "$@"
+demo *args:
+    @sh .ci/need docker-registry docker-registry "the Cells' container registries"
+    @sh .ci/build --package origin --package topology --package demo
+    @ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" exec "{{ target }}/debug/demo" "$@"
 
-# Run every test: pure ones, the compiled filter, real Envoy, registry and clients
-test: wasm test-tools
-    cargo build --locked --workspace --bins --tests
+# Run all tests: unit tests, the compiled filter, real Envoy, registries, databases and clients
+test: test-tools
+    @sh .ci/build --workspace --bins --tests
     ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" cargo test --locked --workspace
 
-# Run the tests that need no other program than cargo
+# Run the tests that need no program except cargo
 test-quick:
     cargo test --locked
 
-# Check the rulesets: what the filter would refuse, what looks like a mistake, their cases, the schema
+# Check the rulesets: validity, lints, cases and schemas
 rules:
     cargo build --locked --package router --features cli
     "{{ ruleset }}" check --deny-warnings rulesets
@@ -34,7 +33,7 @@ rules:
     @"{{ ruleset }}" schema | diff -u rulesets/schema.json - || { echo "run \`just schema\`" >&2; exit 1; }
     @"{{ ruleset }}" schema --cases | diff -u rulesets/cases.schema.json - || { echo "run \`just schema\`" >&2; exit 1; }
 
-# Write the schemas editors use for rulesets and their cases
+# Write the schemas that editors use for rulesets and their cases
 schema:
     cargo build --locked --package router --features cli
     "{{ ruleset }}" schema > rulesets/schema.json
@@ -45,7 +44,7 @@ bench: wasm bench-tools && bench-origin
     cargo build --locked --package topology --bins
     ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" cargo bench --locked --profile dev --package e2e --bench edge
 
-# Measure the origin beside distribution, nginx's proxy_cache and nginx; of all parts, or: just bench-origin cold herd
+# Compare the origin with distribution, nginx's proxy_cache and nginx; all parts, or for example: just bench-origin cold herd
 bench-origin *parts: bench-tools
     cargo build --locked --release --package origin
     ENVOY="$(sh .ci/envoy)" cargo bench --locked --package e2e --no-default-features --bench origin -- {{ parts }}
@@ -55,11 +54,11 @@ wasm:
     sh .ci/wasm
     @ls -l "{{ wasm }}"
 
-# Check the rules of both hostnames and move them to where Envoy watches for them: just ecds /etc/envoy
+# Check the rules of both hostnames and install them where Envoy loads them: just ecds /etc/envoy
 ecds folder:
     cargo run --locked --package router --features cli --bin ruleset -- install "{{ folder }}"
 
-# Say which Envoy is used, after bringing it where there is none
+# Print the path of Envoy; install it if it is missing
 envoy:
     @sh .ci/envoy
 
@@ -76,25 +75,25 @@ deny:
 fmt:
     cargo fmt --all
 
-# Bring the real peers the tests use
+# Install the programs that the tests use
 [private]
 test-tools:
     @sh .ci/need skopeo skopeo "a real docker client for the tests"
-    @sh .ci/need docker-registry docker-registry "real registries for the tests, upstream and the cells'"
+    @sh .ci/need docker-registry docker-registry "real registries for the tests: upstreams and the Cells'"
     @command -v postgres >/dev/null || sh .ci/need pg_ctlcluster postgresql "a real database for the tests"
     @sh .ci/seaweedfs >/dev/null
     @sh .ci/azurite >/dev/null
     @sh .ci/need podman "podman crun" "a real client for the tests"
-    @sh .ci/need crun crun "podman looks for it before it pulls"
+    @sh .ci/need crun crun "podman needs it to pull"
     @sh .ci/need buildah buildah "a real client for the tests"
     @sh .ci/need containerd "containerd runc" "a real client for the tests"
     @sh .ci/need dockerd docker.io "a real client for the tests: docker itself"
-    @sh .ci/need docker docker.io "speaks to dockerd"
+    @sh .ci/need docker docker.io "the client of dockerd"
 
-# Bring the load generators and the peers of the benchmarks
+# Install the load generators and the peers of the benchmarks
 [private]
 bench-tools:
     @sh .ci/need skopeo skopeo "a real docker client for the benchmark"
-    @sh .ci/need docker-registry docker-registry "the upstream, and a peer, of the benchmark"
+    @sh .ci/need docker-registry docker-registry "the upstream and a peer of the benchmark"
     @sh .ci/need wrk wrk "the load of the benchmark"
     @sh .ci/need nginx nginx-light "the upstream of the benchmark"

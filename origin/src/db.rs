@@ -5,10 +5,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::counter::Counter;
 use sqlx::any::AnyPoolOptions;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::{Any, AnyPool, Connection as _, Executor as _, Transaction};
 
 use crate::config;
+
+use migrations::MIGRATIONS;
 
 pub mod audit;
 pub mod blobs;
@@ -18,11 +20,9 @@ pub mod groups;
 pub mod links;
 pub mod listings;
 pub mod manifests;
+mod migrations;
 pub mod tags;
 pub mod tokens;
-
-/// The schema's history; forward only.
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Why a question could not be answered, or what it took for granted.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, FromRow, Row as _};
 
 use super::blobs::size_of;
 use super::{Db, DbError};
@@ -12,12 +13,18 @@ use crate::store::ObjectKind;
 pub const PAGE: usize = 500;
 
 /// A row of `blobs` or `manifests`, not validated.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {
     /// The column `digest`, which may hold anything.
     pub digest: String,
     /// The column `size`, which may be negative.
     pub size: i64,
+}
+
+impl FromRow<'_, AnyRow> for AuditRow {
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { digest: row.try_get("digest")?, size: row.try_get("size")? })
+    }
 }
 
 impl Db {

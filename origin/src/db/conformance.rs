@@ -7,8 +7,9 @@ use oci::{Digest, RepositoryName, Tag};
 
 use super::groups::{GroupId, Role, UserId, Visibility};
 use super::manifests::StoredManifest;
+use super::migrations::MIGRATIONS;
 use super::tags::{TagCheck, TaggedManifest};
-use super::{Db, DbError, MIGRATIONS, config};
+use super::{Db, DbError, config};
 
 /// Creates one test for each case, each with its own database: `database_conformance!(database)`, where
 /// `async fn database()` returns a guard that keeps an empty database alive, and its configuration.

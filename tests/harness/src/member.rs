@@ -1,0 +1,37 @@
+//! Groups and users, created as the origin's commands create them.
+
+use anyhow::Result;
+use origin::admin;
+use origin::config::Config;
+use origin::db::Db;
+use origin::db::groups::{Role, Visibility};
+
+use crate::client::Login;
+
+/// Creates a private group and a guest of it, in the database of this configuration, and returns
+/// the guest's login. What exists stays.
+///
+/// # Errors
+/// The database fails.
+pub async fn guest(config: &Config, group: &str, username: &str) -> Result<Login> {
+    member(config, &admin::open(config).await?, group, username, Role::Guest).await
+}
+
+/// Creates a private group and a member of it with this role, and returns the member's login. What
+/// exists stays.
+///
+/// # Errors
+/// The database fails.
+pub async fn member(
+    config: &Config,
+    db: &Db,
+    group: &str,
+    username: &str,
+    role: Role,
+) -> Result<Login> {
+    admin::create_group(db, group, Visibility::Private).await?;
+    admin::create_user(db, username).await?;
+    admin::add_member(db, group, username, role).await?;
+    let token = admin::create_token(config, db, username, "test").await?;
+    Ok(Login { username: username.to_owned(), password: token.expose().to_owned() })
+}
