@@ -18,7 +18,8 @@ fn validator(schema: &str) -> Validator {
 fn files(wanted: impl Fn(&str) -> bool) -> Vec<(String, Value)> {
     let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
     let named = entries.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), path));
-    let wanted = named.filter(|(name, _)| !name.ends_with("schema.json") && wanted(name));
+    let is_json = |name: &str| name.ends_with(".json") && !name.ends_with("schema.json");
+    let wanted = named.filter(|(name, _)| is_json(name) && wanted(name));
     let files: Vec<_> = wanted
         .map(|(name, path)| (name, serde_json::from_slice(&fs::read(path).unwrap()).unwrap()))
         .collect();
