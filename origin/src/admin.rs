@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result};
 
 use crate::auth::{certificate, key, personal};
-use crate::config::{Config, Secret};
+use crate::config::{Config, ExposeSecret as _, SecretString};
 use crate::db::groups::{Role, Visibility};
 use crate::db::{Db, DbError};
 use crate::maintenance::check::{self, Options};
@@ -82,10 +82,15 @@ pub async fn add_member(db: &Db, group: &str, username: &str, role: Role) -> Res
 ///
 /// # Errors
 /// The user is missing, or the database fails.
-pub async fn create_token(config: &Config, db: &Db, username: &str, name: &str) -> Result<Secret> {
+pub async fn create_token(
+    config: &Config,
+    db: &Db,
+    username: &str,
+    name: &str,
+) -> Result<SecretString> {
     let user = db.user_id(username).await?;
     let token = personal::mint(config.cell.id, user)?;
-    db.add_token(token.expose(), user, name).await?;
+    db.add_token(token.expose_secret(), user, name).await?;
     Ok(token)
 }
 

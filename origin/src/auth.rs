@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use crate::config::{Config, Secret};
+use crate::config::{Config, ExposeSecret as _, SecretString};
 use crate::db::Db;
 use crate::db::groups::UserId;
 use crate::error::Error;
@@ -35,12 +35,12 @@ pub struct Identity {
 }
 
 /// What an `Authorization` header holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Credential {
     /// A user name, which is not looked at, and a token as password (RFC 7617).
-    Basic(Secret),
+    Basic(SecretString),
     /// A JWT of ours, presumably (RFC 6750).
-    Bearer(Secret),
+    Bearer(SecretString),
 }
 
 impl Credential {
@@ -58,7 +58,7 @@ impl Credential {
         let (scheme, value) =
             text.trim().split_once(' ').ok_or(Error::BadAuthorization("no value"))?;
         if scheme.eq_ignore_ascii_case("bearer") {
-            return Ok(Some(Self::Bearer(Secret::new(value.trim().to_owned()))));
+            return Ok(Some(Self::Bearer(SecretString::from(value.trim().to_owned()))));
         }
         if !scheme.eq_ignore_ascii_case("basic") {
             return Err(Error::BadAuthorization("neither Basic nor Bearer"));
@@ -68,7 +68,7 @@ impl Credential {
         let pair = decoded.ok_or(Error::BadAuthorization("Basic, but not base64 of text"))?;
         let (_, password) =
             pair.split_once(':').ok_or(Error::BadAuthorization("Basic, but without a colon"))?;
-        Ok(Some(Self::Basic(Secret::new(password.to_owned()))))
+        Ok(Some(Self::Basic(SecretString::from(password.to_owned()))))
     }
 }
 
@@ -98,9 +98,9 @@ impl Authenticator {
     /// Nobody ([`Error::Unauthenticated`]), or a bad credential.
     pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Error> {
         match Credential::of(headers)? {
-            Some(Credential::Bearer(token)) => self.bearer(token.expose()),
+            Some(Credential::Bearer(token)) => self.bearer(token.expose_secret()),
             Some(Credential::Basic(password)) => {
-                self.owner(password.expose()).await?.ok_or(Error::Unauthenticated)
+                self.owner(password.expose_secret()).await?.ok_or(Error::Unauthenticated)
             }
             None => Err(Error::Unauthenticated),
         }
@@ -115,7 +115,7 @@ impl Authenticator {
         let Some(Credential::Basic(password)) = Credential::of(headers)? else {
             return Err(Error::WrongCredential);
         };
-        let password = password.expose();
+        let password = password.expose_secret();
         if let Some(identity) = self.owner(password).await? {
             return Ok(identity);
         }

@@ -14,7 +14,7 @@ pub use cache::{Cache, WhenRefused};
 pub use database::Database;
 pub use http::Http;
 pub use limits::Limits;
-pub use secret::Secret;
+pub use secrecy::{ExposeSecret, SecretString};
 pub use store::Store;
 pub use upstream::{Credential, Networks, Password, Registry, ShortNames, Upstream, is_host_like};
 
@@ -22,7 +22,6 @@ mod cache;
 mod database;
 mod http;
 mod limits;
-mod secret;
 mod store;
 mod upstream;
 

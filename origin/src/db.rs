@@ -8,7 +8,7 @@ use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::MigrateError;
 use sqlx::{Any, AnyPool, Connection as _, Executor as _, Transaction};
 
-use crate::config;
+use crate::config::{self, ExposeSecret as _};
 
 use migrations::MIGRATIONS;
 
@@ -102,7 +102,7 @@ impl Db {
     /// The database cannot be reached or refuses the login.
     pub async fn open(config: &config::Database) -> Result<Self, DbError> {
         sqlx::any::install_default_drivers();
-        let kind = Kind::of(config.url.expose());
+        let kind = Kind::of(config.url.expose_secret());
         let uses = Counter::default();
         let (at_first, later) = (uses.clone(), uses.clone());
         let pool = AnyPoolOptions::new()
@@ -122,7 +122,7 @@ impl Db {
                 at_first.inc();
                 Box::pin(async move { connection.execute(kind.session()).await.map(drop) })
             })
-            .connect(&with_create_mode(config.url.expose()))
+            .connect(&with_create_mode(config.url.expose_secret()))
             .await?;
         Ok(Self { pool, kind, uses })
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
-use origin::config::Config;
+use origin::config::{Config, ExposeSecret as _};
 use origin::db::groups::{Role, Visibility};
 use origin::reload::Watch;
 use origin::{App, admin, inject};
@@ -153,7 +153,7 @@ async fn command(config: &Config, command: Command) -> Result<()> {
         Command::CreateToken { username, name } => {
             let db = admin::open(config).await?;
             let token = admin::create_token(config, &db, &username, &name).await?;
-            println!("{}", token.expose());
+            println!("{}", token.expose_secret());
             Ok(())
         }
         Command::RegistryCertificate => {

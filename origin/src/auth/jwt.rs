@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::key::SigningKey;
 use super::known::Verified;
 use super::{DEFAULT_ORGANIZATION, Identity, Service};
-use crate::config::{Config, Secret};
+use crate::config::{Config, SecretString};
 use crate::db::groups::UserId;
 use crate::error::Error;
 
@@ -81,7 +81,7 @@ struct Owner {
 #[derive(Debug, Clone)]
 pub struct Issued {
     /// The JWT.
-    pub token: Secret,
+    pub token: SecretString,
     /// Seconds until it expires.
     pub expires_in: u64,
     /// When it was signed.
@@ -148,7 +148,7 @@ impl Jwt {
             user_id: identity.map(|identity| identity.user.0),
             access,
         };
-        let token = Secret::new(encode(&self.header, &claims, &self.signing)?);
+        let token = SecretString::from(encode(&self.header, &claims, &self.signing)?);
         Ok(Issued { token, expires_in: self.life.as_secs(), issued_at })
     }
 

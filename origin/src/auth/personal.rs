@@ -3,7 +3,7 @@
 use gitlab::{RoutableToken, Routing, TokenError, job_token, token};
 
 use super::DEFAULT_ORGANIZATION;
-use crate::config::Secret;
+use crate::config::SecretString;
 use crate::db::groups::UserId;
 
 /// GitLab's prefix of personal access tokens.
@@ -13,7 +13,7 @@ const PREFIX: &str = "glpat-";
 ///
 /// # Errors
 /// The ids do not fit the format.
-pub fn mint(cell: u64, user: UserId) -> Result<Secret, TokenError> {
+pub fn mint(cell: u64, user: UserId) -> Result<SecretString, TokenError> {
     let routing = Routing {
         cell: Some(cell),
         organization: Some(DEFAULT_ORGANIZATION),
@@ -21,7 +21,7 @@ pub fn mint(cell: u64, user: UserId) -> Result<Secret, TokenError> {
         ..Routing::default()
     };
     let token = RoutableToken::mint(PREFIX, rand::random(), &routing)?;
-    Ok(Secret::new(token.as_str().to_owned()))
+    Ok(SecretString::from(token.as_str().to_owned()))
 }
 
 /// Returns the Cell that a personal access token or a CI job token names. It is a hint: nothing of
@@ -40,13 +40,14 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
+    use crate::config::ExposeSecret as _;
 
     #[test]
     fn a_minted_token_names_its_cell_and_is_unique() {
         let (first, second) = (mint(36, UserId(7)).unwrap(), mint(36, UserId(7)).unwrap());
-        assert!(first.expose().starts_with("glpat-"));
-        assert_eq!(cell_of(first.expose()), Some(36));
-        assert_ne!(first, second);
+        assert!(first.expose_secret().starts_with("glpat-"));
+        assert_eq!(cell_of(first.expose_secret()), Some(36));
+        assert_ne!(first.expose_secret(), second.expose_secret());
         assert_eq!(cell_of("glpat-AAAAAAAAAAAAAAAAAAAA"), None);
     }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::Secret;
+use super::{ExposeSecret as _, SecretString};
 
 /// `[database]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
     /// `sqlite:PATH` or `postgres://…`; it may contain a password.
-    pub url: Secret,
+    pub url: SecretString,
     /// The maximum number of connections in the pool.
     #[serde(default = "default_connections")]
     pub max_connections: u32,
@@ -23,7 +23,7 @@ pub struct Database {
 
 impl Database {
     pub(super) fn validate(&self) -> Result<()> {
-        let url = self.url.expose();
+        let url = self.url.expose_secret();
         anyhow::ensure!(
             ["sqlite:", "postgres://", "postgresql://"].iter().any(|kind| url.starts_with(kind)),
             "[database] url: must be sqlite:PATH or postgres://…"

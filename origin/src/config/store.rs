@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::Secret;
+use super::SecretString;
 
 /// `[store]`
 #[derive(Debug, Clone, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Store {
     pub spool_limit: Option<ByteSize>,
     /// Options of a bucket, by their `object_store` names. The values may be credentials.
     #[serde(default, deserialize_with = "options")]
-    pub options: BTreeMap<String, Secret>,
+    pub options: BTreeMap<String, SecretString>,
     /// The size of a part of a multipart upload to a bucket.
     #[serde(default = "default_part_size")]
     pub part_size: ByteSize,
@@ -46,22 +46,24 @@ pub struct Store {
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "must be text, a whole number, true or false")]
 enum OptionValue {
-    Text(Secret),
+    Text(SecretString),
     Switch(bool),
     Number(i64),
 }
 
-impl From<OptionValue> for Secret {
+impl From<OptionValue> for SecretString {
     fn from(value: OptionValue) -> Self {
         match value {
             OptionValue::Text(text) => text,
-            OptionValue::Switch(on) => Self::new(on.to_string()),
-            OptionValue::Number(number) => Self::new(number.to_string()),
+            OptionValue::Switch(on) => on.to_string().into(),
+            OptionValue::Number(number) => number.to_string().into(),
         }
     }
 }
 
-fn options<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<String, Secret>, D::Error> {
+fn options<'de, D: Deserializer<'de>>(
+    input: D,
+) -> Result<BTreeMap<String, SecretString>, D::Error> {
     let values = BTreeMap::<String, OptionValue>::deserialize(input)?;
     Ok(values.into_iter().map(|(name, value)| (name, value.into())).collect())
 }

@@ -163,5 +163,5 @@ fn debug_output_hides_secrets() {
     let Password::Given(secret) = config.upstream.registry.credential.unwrap().password else {
         panic!("the password is not the one in the file");
     };
-    assert_eq!(secret.expose(), "hunter2");
+    assert_eq!(secret.expose_secret(), "hunter2");
 }

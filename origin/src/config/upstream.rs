@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use super::Secret;
+use super::{ExposeSecret as _, SecretString};
 
 pub(super) use settings::named;
 
@@ -61,10 +61,10 @@ pub struct Credential {
 }
 
 /// The password or access token of a [`Credential`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Password {
     /// As it stands in the configuration.
-    Given(Secret),
+    Given(SecretString),
     /// The content of this file, without the line break at its end.
     File(PathBuf),
 }
@@ -124,6 +124,18 @@ impl Upstream {
     }
 }
 
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Given(a), Self::Given(b)) => a.expose_secret() == b.expose_secret(),
+            (Self::File(a), Self::File(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Password {}
+
 impl Password {
     fn read(&self) -> Result<Self> {
         let path = match self {
@@ -135,7 +147,7 @@ impl Password {
         let password = text.trim_end_matches(['\r', '\n']);
         let usable = !password.is_empty() && !password.contains(char::is_control);
         anyhow::ensure!(usable, "the password_file {} is not one line of text", path.display());
-        Ok(Self::Given(Secret::new(password.to_owned())))
+        Ok(Self::Given(SecretString::from(password.to_owned())))
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::Secret;
+use crate::config::SecretString;
 
 /// A migrated database in a folder that goes with the guard.
 pub(crate) async fn database() -> (TempDir, Db) {
@@ -21,7 +21,7 @@ mod conforms {
 
 async fn sqlite() -> (TempDir, config::Database) {
     let folder = TempDir::new().unwrap();
-    let url = Secret::new(format!("sqlite:{}", folder.path().join("origin.db").display()));
+    let url = SecretString::from(format!("sqlite:{}", folder.path().join("origin.db").display()));
     let acquire_timeout = Duration::from_secs(5);
     (folder, config::Database { url, max_connections: 8, acquire_timeout })
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::App;
 use crate::auth::{AccessEntry, Identity, Issued, Service};
+use crate::config::ExposeSecret as _;
 use crate::error::Error;
 use crate::policy;
 
@@ -113,8 +114,8 @@ async fn allowed(
 
 fn answer_of(issued: &Issued) -> TokenAnswer<'_> {
     TokenAnswer {
-        token: issued.token.expose(),
-        access_token: issued.token.expose(),
+        token: issued.token.expose_secret(),
+        access_token: issued.token.expose_secret(),
         expires_in: issued.expires_in,
         issued_at: rfc3339(issued.issued_at),
     }

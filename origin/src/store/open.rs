@@ -17,7 +17,7 @@ use object_store::signer::Signer;
 use object_store::{ObjectStore, RetryConfig};
 use url::Url;
 
-use crate::config::{self, Secret};
+use crate::config::{self, ExposeSecret as _, SecretString};
 
 /// An opened store.
 pub(super) struct Opened {
@@ -79,10 +79,10 @@ fn below<S: ObjectStore + Signer>(prefix: Path, store: S) -> Opened {
 
 fn set<B, K: FromStr>(
     builder: B,
-    options: &BTreeMap<String, Secret>,
+    options: &BTreeMap<String, SecretString>,
     with: impl Fn(B, K, String) -> B,
 ) -> Result<B> {
-    let configured = options.iter().map(|(name, value)| (name.as_str(), value.expose()));
+    let configured = options.iter().map(|(name, value)| (name.as_str(), value.expose_secret()));
     DEFAULTS.into_iter().chain(configured).try_fold(builder, |builder, (name, value)| {
         let key = name.parse::<K>().ok();
         let key = key.with_context(|| {

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::guard::Guard;
 use super::request::send;
 use super::{UpstreamError, collect};
-use crate::config::{self, Password};
+use crate::config::{self, ExposeSecret as _, Password};
 
 pub(super) use token::Tokens;
 use token::{Token, TokenKey};
@@ -144,6 +144,6 @@ impl Authenticator {
 
 fn basic(credential: &config::Credential) -> Option<HeaderValue> {
     let Password::Given(password) = &credential.password else { return None };
-    let pair = STANDARD.encode(format!("{}:{}", credential.username, password.expose()));
+    let pair = STANDARD.encode(format!("{}:{}", credential.username, password.expose_secret()));
     token::sensitive(&format!("Basic {pair}"))
 }

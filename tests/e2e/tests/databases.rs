@@ -14,7 +14,7 @@ use harness::postgres::Postgres;
 use harness::seaweed::Seaweed;
 use harness::wait::until;
 use oci::Digest;
-use origin::config::{Database, Secret};
+use origin::config::{Database, SecretString};
 use origin::db::Db;
 use reqwest::Method;
 
@@ -32,7 +32,7 @@ mod conforms {
 
 fn at(url: &str) -> Database {
     let acquire_timeout = Duration::from_secs(5);
-    Database { url: Secret::new(url.to_owned()), max_connections: 8, acquire_timeout }
+    Database { url: SecretString::from(url.to_owned()), max_connections: 8, acquire_timeout }
 }
 
 /// Starts an upstream with `library/app:latest`, and returns its layer.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use origin::admin;
-use origin::config::Config;
+use origin::config::{Config, ExposeSecret as _};
 use origin::db::Db;
 use origin::db::groups::{Role, Visibility};
 
@@ -33,5 +33,5 @@ pub async fn member(
     admin::create_user(db, username).await?;
     admin::add_member(db, group, username, role).await?;
     let token = admin::create_token(config, db, username, "test").await?;
-    Ok(Login { username: username.to_owned(), password: token.expose().to_owned() })
+    Ok(Login { username: username.to_owned(), password: token.expose_secret().to_owned() })
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use url::{Host, Url};
 
 use super::{Credential, Networks, Password, Registry, ShortNames, Upstream, is_host_like};
-use crate::config::{Secret, http_url};
+use crate::config::{SecretString, http_url};
 
 /// Docker Hub's names: the one images are known by, and those that stand in configurations.
 const HUB: &str = "docker.io";
@@ -29,7 +29,7 @@ pub(super) struct Settings {
     url: Option<Url>,
     short_names: Option<ShortNames>,
     username: Option<String>,
-    password: Option<Secret>,
+    password: Option<SecretString>,
     password_file: Option<PathBuf>,
     mirrors: Vec<Mirror>,
     allow_private_networks: bool,
@@ -74,7 +74,7 @@ struct MirrorTable {
     #[serde(deserialize_with = "http_url")]
     url: Url,
     username: Option<String>,
-    password: Option<Secret>,
+    password: Option<SecretString>,
     password_file: Option<PathBuf>,
     #[serde(default)]
     allowed_hosts: Vec<String>,
@@ -184,7 +184,7 @@ impl<'de> Visitor<'de> for MirrorVisitor {
 
 fn credential(
     username: Option<String>,
-    password: Option<Secret>,
+    password: Option<SecretString>,
     file: Option<PathBuf>,
 ) -> Result<Option<Credential>> {
     let password = match (password, file) {

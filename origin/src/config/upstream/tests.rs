@@ -1,5 +1,5 @@
 use crate::config::tests::MINIMAL;
-use crate::config::{Config, Password, ShortNames};
+use crate::config::{Config, ExposeSecret as _, Password, ShortNames};
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(&format!("{MINIMAL}{text}")).map_err(|error| format!("{error:#}"))
@@ -46,7 +46,7 @@ fn a_password_is_read_from_its_file_without_the_line_break() {
     let upstream = parse(&text).unwrap().upstream;
     let read = upstream.with_passwords().unwrap().registry.credential.unwrap().password;
     let Password::Given(secret) = read else { panic!("still a file") };
-    assert_eq!(secret.expose(), "hunter2");
+    assert_eq!(secret.expose_secret(), "hunter2");
     for broken in ["", "\n", "two\nlines"] {
         std::fs::write(&file, broken).unwrap();
         let error = format!("{:#}", upstream.with_passwords().unwrap_err());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use harness::progress;
 use oci::Digest;
-use origin::config::{self, Secret};
+use origin::config::{self, SecretString};
 use origin::db::Db;
 use origin::db::groups::{GroupId, Visibility};
 use sqlx::Executor as _;
@@ -57,7 +57,7 @@ async fn compare(database: &str, urls: &[String; 2], hash: &str) -> Result<()> {
 async fn fill(url: &str, blobs: u32, hash: &str) -> Result<FilledDatabase> {
     progress::show(&format!("filling a database with {blobs} blobs"));
     let config = config::Database {
-        url: Secret::new(url.to_owned()),
+        url: SecretString::from(url.to_owned()),
         max_connections: 1,
         acquire_timeout: Duration::from_secs(5),
     };
