@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
-use url::Url;
 
 pub use cache::{Cache, WhenRefused};
 pub use database::Database;
@@ -20,6 +19,7 @@ pub use upstream::{Credential, Networks, Password, Registry, ShortNames, Upstrea
 
 mod cache;
 mod database;
+mod host_url;
 mod http;
 mod limits;
 mod store;
@@ -136,19 +136,6 @@ impl Config {
 fn cell_id<'de, D: serde::Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
     let id = u64::deserialize(input)?;
     if id == 0 { Err(serde::de::Error::custom("[cell] id: must be at least 1")) } else { Ok(id) }
-}
-
-fn http_url<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Url, D::Error> {
-    let url = Url::deserialize(input)?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(serde::de::Error::custom(format!("`{url}` is not an http or https URL")));
-    }
-    if url.path() != "/" || url.query().is_some() || !url.username().is_empty() {
-        return Err(serde::de::Error::custom(
-            "the URL may contain only a scheme, a host and a port",
-        ));
-    }
-    Ok(url)
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-
-use super::{ExposeSecret as _, SecretString};
 
 /// `[database]`
 #[derive(Debug, Clone, Deserialize)]

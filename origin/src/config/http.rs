@@ -13,7 +13,7 @@ pub struct Http {
     /// The address and port to bind.
     pub listen: SocketAddr,
     /// The URL at which clients reach the edge. The token realm is derived from it.
-    #[serde(deserialize_with = "super::http_url")]
+    #[serde(deserialize_with = "super::host_url::http_url")]
     pub external_url: Url,
     /// The address that serves metrics and health checks; `None` disables it.
     pub metrics_listen: Option<SocketAddr>,

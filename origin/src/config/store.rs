@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytesize::ByteSize;
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use url::Url;
-
-use super::SecretString;
 
 /// `[store]`
 #[derive(Debug, Clone, Deserialize)]

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
-
-use super::{ExposeSecret as _, SecretString};
 
 pub(super) use settings::named;
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 use oci::RepositoryName;
+use secrecy::SecretString;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use url::{Host, Url};
 
 use super::{Credential, Networks, Password, Registry, ShortNames, Upstream, is_host_like};
-use crate::config::{SecretString, http_url};
+use crate::config::host_url::http_url;
 
 /// Docker Hub's names: the one images are known by, and those that stand in configurations.
 const HUB: &str = "docker.io";
