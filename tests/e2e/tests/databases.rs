@@ -58,7 +58,7 @@ async fn until_stored(client: &Puller, layer: &[u8]) {
 }
 
 #[tokio::test]
-async fn a_cell_on_postgresql_and_s3_pulls_cold_and_warm_and_after_its_restart() {
+async fn a_cell_on_postgresql_and_s3_serves_uncached_and_cached_pulls_and_survives_a_restart() {
     let (postgres, s3) = (Postgres::shared().await.unwrap(), Seaweed::shared().await.unwrap());
     let options = CellOptions {
         database: Some(postgres.database().unwrap()),
@@ -91,7 +91,7 @@ async fn a_cell_on_postgresql_and_s3_pulls_cold_and_warm_and_after_its_restart()
 }
 
 #[tokio::test]
-async fn a_database_that_is_gone_is_a_503_and_found_again_when_it_is_back() {
+async fn a_lost_database_is_a_503_until_it_is_back() {
     let mut postgres = Postgres::start().await.unwrap();
     let options =
         CellOptions { database: Some(postgres.database().unwrap()), ..CellOptions::default() };

@@ -84,7 +84,7 @@ fn not_found_continues_with_the_next_rule() {
 }
 
 #[test]
-fn nothing_found_by_any_rule_is_a_503() {
+fn a_request_for_which_no_rule_finds_a_cell_is_a_503() {
     let mut host = host();
     let stream = host.on_request_headers(pull("unclaimed")).unwrap();
     respond_not_found(&mut host);

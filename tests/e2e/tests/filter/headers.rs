@@ -93,7 +93,7 @@ fn other_headers_reach_the_cell_unchanged() {
 }
 
 #[test]
-fn bytes_that_are_not_utf_8_are_no_reason_to_stop_working() {
+fn bytes_that_are_not_utf_8_do_not_break_the_filter() {
     let broken = b"\xff\xfe\x80";
     let mut host = host();
     for name in ["user-agent", "authorization", "cookie", "private-token", "host", "x-cell-cluster"]
@@ -110,7 +110,7 @@ fn bytes_that_are_not_utf_8_are_no_reason_to_stop_working() {
 }
 
 #[test]
-fn bytes_that_are_not_utf_8_in_an_answer_are_no_reason_to_stop_working() {
+fn bytes_that_are_not_utf_8_in_a_response_do_not_break_the_filter() {
     let mut host = host();
     host.on_request_headers(pull("acme")).unwrap();
     let call = super::client::only_call(&host).id;

@@ -89,7 +89,7 @@ async fn protocol_errors_are_reported_in_json() {
 }
 
 #[tokio::test]
-async fn headers_that_never_end_are_answered_408() {
+async fn headers_that_never_end_get_a_408() {
     let change = [("request_headers_timeout: 10s", "request_headers_timeout: 0.5s")];
     let edge = Edge::start_with(&change).await.unwrap();
     let response = edge.send(b"GET / HTTP/1.1\r\nHost: gitlab").await.unwrap();

@@ -35,7 +35,7 @@ async fn a_cell_that_is_down_is_unavailable_and_the_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_cell_that_accepts_and_says_nothing_is_a_504() {
+async fn a_cell_that_accepts_and_does_not_respond_is_a_504() {
     let change = [("per_try_idle_timeout: 240s", "per_try_idle_timeout: 0.5s")];
     let edge = Edge::start_with(&change).await.unwrap();
     let silent = "/v2/acme/dependency_proxy/containers/alpine/manifests/silent";

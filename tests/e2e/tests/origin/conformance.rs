@@ -116,7 +116,7 @@ async fn every_kind_of_manifest_is_pulled_byte_for_byte_by_tag_and_by_digest() {
 }
 
 #[tokio::test]
-async fn a_manifest_may_be_asked_for_by_sha512() {
+async fn a_manifest_can_be_requested_by_sha512() {
     let (pull, client) = pull().await;
     let (_, manifest) = kinds().pop().unwrap();
     let digest = Digest::with(Algorithm::Sha512, &manifest.bytes).to_string();

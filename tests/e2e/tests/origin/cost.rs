@@ -60,7 +60,7 @@ async fn queries(pull: &Pull, docker: &Docker, method: Method, path: &str) -> u6
 
 /// Pulls everything with these settings, so that the next pull finds it cached.
 async fn cached(tune: impl FnOnce(&mut Config)) -> (Pull, Docker, [String; 3]) {
-    let pull = Pull::tuned("", tune).await;
+    let pull = Pull::with_config("", tune).await;
     let docker = Docker::log_in(&pull).await;
     let paths = [
         "manifests/latest".to_owned(),

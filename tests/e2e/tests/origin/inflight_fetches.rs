@@ -327,7 +327,8 @@ async fn a_group_with_its_own_fetch_needs_one_connection_for_a_range_as_well() {
 #[tokio::test]
 async fn without_a_spool_a_range_needs_one_connection() {
     let few = "max_connections = 2\nqueue_timeout = \"300ms\"\n";
-    let pull = Pull::tuned(few, |config| config.store.spool_limit = Some(ByteSize::b(0))).await;
+    let pull =
+        Pull::with_config(few, |config| config.store.spool_limit = Some(ByteSize::b(0))).await;
     let range = [("range", "bytes=2000-2999")];
     let part = pull.client().request(Method::GET, &pull.layer_path(), &range).await.unwrap();
     assert!(part.status == 206 && part.body == pull.layer()[2000..3000]);

@@ -9,7 +9,7 @@ use reqwest::Method;
 
 use super::{Pull, eventually};
 
-/// A request for a digest by a group that has not pulled it.
+/// The requests by which a group could learn what another group has cached.
 const PROBES: [(Method, &[(&str, &str)]); 6] = [
     (Method::HEAD, &[]),
     (Method::GET, &[]),
@@ -19,15 +19,15 @@ const PROBES: [(Method, &[(&str, &str)]); 6] = [
     (Method::GET, &[("if-none-match", "*")]),
 ];
 
-/// The probes that differ under these faults.
+/// The probes worth sending under these faults: a refusal is the same for every part of a blob.
 fn probes(
-    mood: &Faults,
+    faults: &Faults,
 ) -> impl Iterator<Item = (Method, &'static [(&'static str, &'static str)])> {
-    PROBES.into_iter().take(if mood.status.is_some() { 3 } else { PROBES.len() })
+    PROBES.into_iter().take(if faults.status.is_some() { 3 } else { PROBES.len() })
 }
 
 /// The ways in which an upstream can respond.
-fn moods() -> Vec<Faults> {
+fn upstream_faults() -> Vec<Faults> {
     let refusals = [403, 404, 503].map(Some);
     let refused = refusals.into_iter().map(|status| Faults { status, ..Faults::default() });
     let no_head = Faults { head_status: Some(405), ..Faults::default() };
@@ -35,14 +35,14 @@ fn moods() -> Vec<Faults> {
 }
 
 /// A Cell with two groups. One has pulled the image `known`, which has the same sizes as `unknown`.
-struct Two {
+struct TwoGroups {
     pull: Pull,
     globex: Login,
     known: Image,
     unknown: Image,
 }
 
-impl Two {
+impl TwoGroups {
     async fn start() -> Self {
         let pull = Pull::start().await;
         let globex = pull.cell.member_of("globex").await.unwrap();
@@ -67,26 +67,31 @@ impl Two {
     }
 
     /// The other group's response for a path, and the number of upstream requests it caused.
-    async fn probe(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> (Shown, usize) {
+    async fn probe(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (ComparableResponse, usize) {
         let before = self.pull.upstream.requests().len();
         let client = self.pull.client_of("globex", &self.globex);
         let response = client.request(method, path, headers).await.unwrap();
-        (Shown::of(&response), self.pull.upstream.requests().len() - before)
+        (ComparableResponse::of(&response), self.pull.upstream.requests().len() - before)
     }
 }
 
-/// What a stranger sees of the known, and of the unknown: each in a cell of its own, as an origin
-/// leaves an upstream alone that failed before.
+/// Sends a probe for the known image and for the unknown one. Each has its own Cell, because a
+/// failure affects later requests to the same upstream.
 async fn both(
-    mood: &Faults,
+    faults: &Faults,
     probe: (Method, &[(&str, &str)]),
     path: impl Fn(&Image, &str) -> String,
-) -> [(Shown, usize); 2] {
+) -> [(ComparableResponse, usize); 2] {
     let mut seen = Vec::new();
     for unknown in [false, true] {
-        let two = Two::start().await;
+        let two = TwoGroups::start().await;
         two.cache().await;
-        two.pull.upstream.fail(mood.clone());
+        two.pull.upstream.fail(faults.clone());
         let (image, tag) = match unknown {
             false => (&two.known, "known"),
             true => (&two.unknown, "unknown"),
@@ -100,15 +105,15 @@ fn layer(image: &Image) -> Digest {
     Digest::of(image.blobs.last().unwrap())
 }
 
-/// An response without what differs between any two digests.
+/// A response without the headers that differ between any two digests.
 #[derive(Debug, PartialEq, Eq)]
-struct Shown {
+struct ComparableResponse {
     status: u16,
     headers: Vec<(String, String)>,
     length: usize,
 }
 
-impl Shown {
+impl ComparableResponse {
     fn of(response: &HttpResponse) -> Self {
         let own = ["docker-content-digest", "etag", "date", "x-request-id"];
         let all = response.headers.iter().map(|(name, value)| {
@@ -121,38 +126,38 @@ impl Shown {
 }
 
 #[tokio::test]
-async fn a_blob_another_group_has_looks_like_one_that_nobody_has() {
-    for mood in moods() {
-        for probe in probes(&mood) {
+async fn a_blob_cached_by_another_group_looks_like_an_uncached_one() {
+    for faults in upstream_faults() {
+        for probe in probes(&faults) {
             let path = |image: &Image, _: &str| format!("blobs/{}", layer(image));
-            let [seen, expected] = both(&mood, probe.clone(), path).await;
-            assert_eq!(seen.0, expected.0, "{probe:?} {mood:?}");
-            // One more where the upstream takes no HEAD, which only the upstream sees.
-            let more = usize::from(mood.head_status.is_some() && probe.0 == Method::GET);
-            assert_eq!(seen.1, expected.1 + more, "{probe:?} {mood:?}");
+            let [seen, expected] = both(&faults, probe.clone(), path).await;
+            assert_eq!(seen.0, expected.0, "{probe:?} {faults:?}");
+            // One more request if the upstream refuses HEAD, which only the upstream can observe.
+            let more = usize::from(faults.head_status.is_some() && probe.0 == Method::GET);
+            assert_eq!(seen.1, expected.1 + more, "{probe:?} {faults:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_manifest_another_group_has_looks_like_one_that_nobody_has() {
-    for mood in moods() {
-        for probe in probes(&mood) {
+async fn a_manifest_cached_by_another_group_looks_like_an_uncached_one() {
+    for faults in upstream_faults() {
+        for probe in probes(&faults) {
             let by_tag = |_: &Image, tag: &str| format!("manifests/{tag}");
-            let [seen, expected] = both(&mood, probe.clone(), by_tag).await;
-            assert_eq!(seen, expected, "by tag {probe:?} {mood:?}");
+            let [seen, expected] = both(&faults, probe.clone(), by_tag).await;
+            assert_eq!(seen, expected, "by tag {probe:?} {faults:?}");
             let by_digest = |image: &Image, _: &str| format!("manifests/{}", image.top.digest());
-            let [seen, expected] = both(&mood, probe.clone(), by_digest).await;
-            assert_eq!(seen, expected, "by digest {probe:?} {mood:?}");
+            let [seen, expected] = both(&faults, probe.clone(), by_digest).await;
+            assert_eq!(seen, expected, "by digest {probe:?} {faults:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn with_the_upstream_down_nothing_of_another_group_is_to_be_had() {
+async fn in_an_outage_nothing_cached_by_another_group_is_served() {
     for path in ["manifests/known".to_owned(), String::new()] {
         for (method, headers) in PROBES {
-            let two = Two::start().await;
+            let two = TwoGroups::start().await;
             two.cache().await;
             two.pull.upstream.stop();
             let blob = format!("blobs/{}", layer(&two.known));
@@ -162,15 +167,14 @@ async fn with_the_upstream_down_nothing_of_another_group_is_to_be_had() {
     }
 }
 
-/// While the other's fetch is under way, too: the bytes come, and it says MISS.
 #[tokio::test]
-async fn a_fetch_of_another_group_that_is_under_way_does_not_show() {
+async fn an_in_flight_fetch_of_another_group_is_not_visible() {
     for (method, headers) in PROBES.into_iter().take(3) {
-        let two = Two::start().await;
+        let two = TwoGroups::start().await;
         let faults = Faults { hold_blobs_at: Some(1000), ..Faults::default() };
         two.pull.upstream.fail(faults);
         let path = format!("blobs/{}", layer(&two.known));
-        let under_way = two.pull.client().open(Method::GET, &path, &[]).await.unwrap();
+        let in_flight = two.pull.client().open(Method::GET, &path, &[]).await.unwrap();
         let other = format!("blobs/{}", layer(&two.unknown));
         let client = two.pull.client_of("globex", &two.globex);
         let before = two.pull.upstream.requests().len();
@@ -183,18 +187,18 @@ async fn a_fetch_of_another_group_that_is_under_way_does_not_show() {
             assert_eq!(seen.headers().get(name), expected.headers().get(name), "{method} {name}");
         }
         two.pull.upstream.release();
-        under_way.bytes().await.unwrap();
+        in_flight.bytes().await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_digest_is_stored_once_and_linked_by_each_groups_own_pull() {
-    let two = Two::start().await;
+    let two = TwoGroups::start().await;
     two.cache().await;
-    let (path, stranger) =
+    let (path, other_group) =
         (format!("blobs/{}", layer(&two.known)), two.pull.client_of("globex", &two.globex));
     let gets = two.pull.upstream.count("GET", &path);
-    assert_eq!(stranger.blob(&layer(&two.known)).await.unwrap().header("x-cache"), "MISS");
-    assert_eq!(stranger.blob(&layer(&two.known)).await.unwrap().header("x-cache"), "HIT");
-    assert_eq!(two.pull.upstream.count("GET", &path), gets, "the bytes are here");
+    assert_eq!(other_group.blob(&layer(&two.known)).await.unwrap().header("x-cache"), "MISS");
+    assert_eq!(other_group.blob(&layer(&two.known)).await.unwrap().header("x-cache"), "HIT");
+    assert_eq!(two.pull.upstream.count("GET", &path), gets, "the stored bytes are reused");
 }

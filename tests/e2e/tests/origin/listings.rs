@@ -212,7 +212,7 @@ async fn referrers_are_listed_and_filtered_with_and_without_the_api() {
 }
 
 #[tokio::test]
-async fn a_list_longer_than_4_mib_is_none() {
+async fn a_list_longer_than_4_mib_is_a_502() {
     let pull = Pull::start().await;
     let subject = Digest::of(b"a subject");
     let path = format!("referrers/{subject}");

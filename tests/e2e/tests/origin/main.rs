@@ -39,14 +39,14 @@ impl Pull {
     }
 
     async fn with(lines: &str) -> Self {
-        Self::tuned(lines, |_| {}).await
+        Self::with_config(lines, |_| {}).await
     }
 
-    async fn tuned(lines: &str, tune: impl FnOnce(&mut Config)) -> Self {
+    async fn with_config(lines: &str, change: impl FnOnce(&mut Config)) -> Self {
         let upstream = FaultRegistry::start().await.unwrap();
         let image = Image::multi(&[noise(1, 500_000)]);
         upstream.add("library/app", "latest", &image);
-        let cell = Cell::with_config(upstream.url(), lines, tune).await.unwrap();
+        let cell = Cell::with_config(upstream.url(), lines, change).await.unwrap();
         let acme = cell.member_of("acme").await.unwrap();
         Self { upstream, cell, acme, image }
     }
@@ -74,7 +74,7 @@ impl Pull {
 
 /// Waits for the effect of a background task.
 async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
-    until("a detached task", async || holds().await.then_some(())).await.unwrap();
+    until("a background task", async || holds().await.then_some(())).await.unwrap();
 }
 
 fn same_manifest(response: &HttpResponse, manifest: &Manifest) {

@@ -273,7 +273,7 @@ async fn a_missing_content_type_is_read_from_the_manifest() {
 }
 
 #[tokio::test]
-async fn a_manifest_may_have_4_mib_and_not_a_byte_more() {
+async fn a_manifest_is_limited_to_4_mib() {
     let pull = Pull::start().await;
     let of = |length: usize| {
         let mut bytes = br#"{"schemaVersion": 2}"#.to_vec();

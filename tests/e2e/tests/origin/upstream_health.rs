@@ -14,7 +14,7 @@ fn label(upstream: &str, registry: &FaultRegistry) -> RegistryLabel {
 }
 
 #[tokio::test]
-async fn after_a_429_the_registry_is_left_alone_and_others_are_not() {
+async fn after_a_429_only_that_registry_receives_no_requests() {
     let (quay, image) = registry(40).await;
     let pull = Pull::with(&format!("name = \"docker.io\"\n{}", named("quay.example", &quay))).await;
     get(&pull.client(), "manifests/latest").await;
