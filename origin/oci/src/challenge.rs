@@ -1,26 +1,28 @@
 //! `WWW-Authenticate` challenges (RFC 9110 §11.6.1; CNCF distribution token specification).
+//!
+//! The parser is lenient, as some registries send unquoted values that are not tokens.
 
 use std::fmt;
 
-/// How a server wants to be authenticated to.
+/// The authentication scheme that a server demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
-    /// Get a token at `realm` and send it as Bearer.
+    /// The client gets a token from `realm` and sends it as Bearer.
     Bearer {
         /// The token endpoint's URL.
         realm: String,
-        /// What the token is for.
+        /// The name of the service that the token is for.
         service: Option<String>,
-        /// The access the refused request needed.
+        /// The access that the rejected request needs.
         scope: Option<String>,
     },
-    /// Send user name and password with each request.
+    /// The client sends user name and password with each request.
     Basic,
 }
 
 impl Challenge {
-    /// The first challenge of a `WWW-Authenticate` header that a registry client can meet, Bearer
-    /// before Basic. `None`: neither is offered, or the Bearer has no realm.
+    /// Parses a `WWW-Authenticate` header and returns its first Bearer challenge with a realm, else
+    /// Basic if that is offered, else `None`.
     #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let challenges = split_challenges(header);
@@ -46,7 +48,8 @@ impl fmt::Display for Challenge {
     }
 }
 
-/// A quoted-string (RFC 9110 §5.6.4); control characters are dropped, a header cannot hold them.
+/// Writes a quoted-string (RFC 9110 §5.6.4). Control characters are dropped, as they are invalid in a
+/// header.
 struct Quoted<'v>(&'v str);
 
 impl fmt::Display for Quoted<'_> {
@@ -75,8 +78,8 @@ fn bearer((scheme, parameters): &(String, Parameters)) -> Option<Challenge> {
     Some(Challenge::Bearer { realm: get("realm")?, service: get("service"), scope: get("scope") })
 }
 
-/// A comma separates both parameters and challenges; a word followed by another word starts a
-/// challenge.
+/// Splits a header into schemes with their parameters. A comma separates both parameters and
+/// challenges; a word that is not followed by `=` starts a challenge.
 fn split_challenges(header: &str) -> Vec<(String, Parameters)> {
     let mut challenges: Vec<(String, Parameters)> = Vec::new();
     for part in split_unquoted(header, ',') {
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_hubs_challenge_is_read_whole() {
+    fn docker_hubs_challenge_is_parsed() {
         let header = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:library/alpine:pull,push""#;
         let expected = bearer_of(
             "https://auth.docker.io/token",
@@ -147,20 +150,20 @@ mod tests {
     }
 
     #[test]
-    fn bearer_is_taken_before_basic_whatever_the_order() {
+    fn bearer_takes_precedence_over_basic_in_any_order() {
         let header = r#"Basic realm="a", Bearer realm="https://t", Negotiate"#;
         assert_eq!(Challenge::parse(header), Some(bearer_of("https://t", None, None)));
         assert_eq!(Challenge::parse(r#"basic realm="x, y""#), Some(Challenge::Basic));
     }
 
     #[test]
-    fn spaces_case_and_missing_quotes_are_forgiven() {
+    fn spaces_upper_case_and_missing_quotes_are_accepted() {
         let header = "bearer  Realm = https://t , SERVICE=s";
         assert_eq!(Challenge::parse(header), Some(bearer_of("https://t", Some("s"), None)));
     }
 
     #[test]
-    fn what_no_client_can_meet_is_none() {
+    fn a_header_without_a_usable_challenge_is_none() {
         for header in ["", "Negotiate", "Bearer service=x", ",,,", "=", "\""] {
             assert_eq!(Challenge::parse(header), None, "{header}");
         }
@@ -168,13 +171,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_written_challenge_is_read_back(realm in "[ -~]{1,30}", scope in "[ -~]{0,30}") {
+        fn a_formatted_challenge_parses_back(realm in "[ -~]{1,30}", scope in "[ -~]{0,30}") {
             let challenge = bearer_of(&realm, None, Some(&scope));
             prop_assert_eq!(Challenge::parse(&challenge.to_string()), Some(challenge));
         }
 
         #[test]
-        fn any_header_is_read_without_a_panic(header in ".{0,100}") {
+        fn no_header_causes_a_panic(header in ".{0,100}") {
             let _ = Challenge::parse(&header);
         }
     }

@@ -1,22 +1,23 @@
-//! Content digests (OCI image spec, "Digests"): `algorithm:hex`, the hash of the exact bytes.
+//! Content digests: `algorithm:hex`, the hash of the exact bytes (OCI image spec, "Digests").
 
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 
 /// A registered digest algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
-    /// SHA-256, the one every registry knows.
+    /// SHA-256, which every registry supports.
     Sha256,
-    /// SHA-512, optional in the specification.
+    /// SHA-512, which is optional.
     Sha512,
 }
 
 impl Algorithm {
-    /// The name before the colon.
+    /// Returns the name before the colon.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -37,21 +38,21 @@ impl Algorithm {
     }
 }
 
-/// Why a text is not a digest.
+/// The reason why a text is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DigestError {
-    /// No colon, or nothing around it.
-    #[error("a digest is `algorithm:hex`")]
+    /// The colon, or one of the parts around it, is missing.
+    #[error("the digest does not have the form `algorithm:hex`")]
     Malformed,
-    /// An algorithm that is not registered.
-    #[error("the digest's algorithm is not sha256 or sha512")]
+    /// The algorithm is not registered (OCI image spec, "Registered algorithms").
+    #[error("the digest's algorithm is neither sha256 nor sha512")]
     UnknownAlgorithm,
-    /// Wrong length, or something else than lower-case hex.
-    #[error("the digest's hex part has the wrong length or characters")]
+    /// The hex part has the wrong length, or characters other than lower-case hex digits.
+    #[error("the digest's hex part has the wrong length or is not lower-case hex")]
     BadHex,
 }
 
-/// A valid digest; the only way to one is parsing or hashing, so its text is safe in a path.
+/// A valid digest. It comes from parsing or hashing only, so its text is safe as a path component.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest {
@@ -60,25 +61,25 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// The algorithm before the colon.
+    /// Returns the algorithm before the colon.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The lower-case hex after the colon.
+    /// Returns the lower-case hex after the colon.
     #[must_use]
     pub fn hex(&self) -> &str {
         &self.hex
     }
 
-    /// The SHA-256 digest of `bytes`.
+    /// Returns the SHA-256 digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self::with(Algorithm::Sha256, bytes)
     }
 
-    /// The digest of `bytes` by `algorithm`.
+    /// Returns the digest of `bytes` by `algorithm`.
     #[must_use]
     pub fn with(algorithm: Algorithm, bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(algorithm);
@@ -86,7 +87,7 @@ impl Digest {
         hasher.finish()
     }
 
-    /// Whether `bytes` are the content this digest names.
+    /// Whether `bytes` have this digest.
     #[must_use]
     pub fn matches(&self, bytes: &[u8]) -> bool {
         Self::with(self.algorithm, bytes) == *self
@@ -130,17 +131,17 @@ impl From<Digest> for String {
     }
 }
 
-/// A digest in the making, fed as bytes arrive.
+/// An incremental hash.
 #[derive(Debug, Clone)]
 pub enum Hasher {
-    /// Running SHA-256.
+    /// A running SHA-256.
     Sha256(Sha256),
-    /// Running SHA-512.
+    /// A running SHA-512, boxed for its size.
     Sha512(Box<Sha512>),
 }
 
 impl Hasher {
-    /// An empty hash of `algorithm`.
+    /// Starts a hash by `algorithm`.
     #[must_use]
     pub fn new(algorithm: Algorithm) -> Self {
         match algorithm {
@@ -157,29 +158,18 @@ impl Hasher {
         }
     }
 
-    /// The digest of all bytes so far.
+    /// Returns the digest of all bytes.
     #[must_use]
     pub fn finish(self) -> Digest {
         match self {
             Self::Sha256(hash) => {
-                Digest { algorithm: Algorithm::Sha256, hex: lower_hex(&hash.finalize()) }
+                Digest { algorithm: Algorithm::Sha256, hex: HEXLOWER.encode(&hash.finalize()) }
             }
             Self::Sha512(hash) => {
-                Digest { algorithm: Algorithm::Sha512, hex: lower_hex(&hash.finalize()) }
+                Digest { algorithm: Algorithm::Sha512, hex: HEXLOWER.encode(&hash.finalize()) }
             }
         }
     }
-}
-
-/// Lower-case hex of `bytes`, two characters a byte.
-#[must_use]
-pub fn lower_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        for nibble in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(u32::from(nibble), 16));
-        }
-        text
-    })
 }
 
 #[cfg(test)]
@@ -189,12 +179,12 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn the_digest_of_nothing_is_the_published_one() {
+    fn the_digest_of_no_bytes_is_the_published_one() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
     }
 
     #[test]
-    fn a_hash_fed_in_pieces_is_the_hash_of_the_whole() {
+    fn an_incremental_hash_equals_the_hash_of_the_whole() {
         let mut hasher = Hasher::new(Algorithm::Sha512);
         hasher.update(b"ab");
         hasher.update(b"c");
@@ -202,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_digests_are_refused_with_their_reason() {
+    fn malformed_digests_are_rejected_with_the_reason() {
         let upper = EMPTY.to_uppercase().replace("SHA256", "sha256");
         let cases = [
             ("", DigestError::Malformed),

@@ -1,11 +1,11 @@
-//! The pull side's URL grammar, below a repository name (OCI distribution spec, "Endpoints").
+//! The paths of pull requests below a repository name (OCI distribution spec, "Endpoints").
 
 use std::fmt;
 
 use crate::digest::{Digest, DigestError};
 use crate::reference::{Reference, ReferenceError};
 
-/// What of a repository is asked for; `Display` is the path below the name, [`split`] its inverse.
+/// A pull endpoint of a repository. `Display` writes the path below the name; [`split`] parses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// `manifests/<reference>`
@@ -29,19 +29,20 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Why a path names an endpoint but not a valid one.
+/// The reason why a path of an endpoint is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// The manifest's reference is neither tag nor digest.
+    /// The manifest's reference is neither a tag nor a digest.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    /// The blob's or subject's digest is malformed.
+    /// The digest of the blob or subject is malformed.
     #[error(transparent)]
     Digest(#[from] DigestError),
 }
 
-/// Splits `<name>/manifests/<reference>` and its siblings at the last verb, so that a repository
-/// may itself be called `manifests`. `None`: the path is no endpoint of a repository.
+/// Splits `<name>/manifests/<reference>` and the other endpoints' paths into name and endpoint. The
+/// last two components decide, so a repository's name may contain `manifests`. `None`: the path is
+/// not a pull endpoint.
 #[must_use]
 pub fn split(path: &str) -> Option<(&str, Result<Endpoint, EndpointError>)> {
     let (rest, last) = path.rsplit_once('/')?;
@@ -76,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_built_path_splits_back_into_its_pieces(
+        fn a_formatted_path_splits_back_into_its_parts(
             name in "[a-z0-9]{1,8}(/(manifests|blobs|tags|[a-z0-9]{1,8})){0,4}",
             endpoint in endpoints(),
         ) {
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn uploads_and_stray_paths_are_no_endpoints() {
+    fn uploads_and_other_paths_are_not_pull_endpoints() {
         for path in ["", "a", "a/tags", "a/tags/all", "a/blobs/uploads/", "manifests/latest"] {
             assert!(split(path).is_none_or(|(_, endpoint)| endpoint.is_err()), "{path}");
         }

@@ -1,8 +1,8 @@
-//! The one error body every client understands (OCI distribution spec, "Error Codes").
+//! The error body that registry clients understand (OCI distribution spec, "Error Codes").
 
 use serde_json::{Value, json};
 
-/// Why a registry refused; the code a client branches on.
+/// An error code, on which clients branch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// The blob is not known to the registry.
@@ -19,26 +19,26 @@ pub enum ErrorCode {
     NameUnknown,
     /// The tag is malformed.
     TagInvalid,
-    /// The number of entries asked for is none (distribution's own code).
+    /// The requested number of entries is not a number (CNCF distribution's own code).
     PaginationNumberInvalid,
     /// The requested range cannot be satisfied.
     RangeInvalid,
     /// A credential is missing or wrong.
     Unauthorized,
-    /// The credential is good, the access is not granted.
+    /// The credential is valid, but does not grant the access.
     Denied,
-    /// The operation is not offered.
+    /// The operation is not supported.
     Unsupported,
     /// Too many requests, here or at the upstream.
     TooManyRequests,
-    /// A part the answer needs cannot be reached now; a retry may succeed.
+    /// A required service is unavailable; a retry may succeed (CNCF distribution's own code).
     Unavailable,
-    /// The request itself is malformed (distribution's catch-all).
+    /// Any other error (CNCF distribution's catch-all).
     Unknown,
 }
 
 impl ErrorCode {
-    /// The code as it stands in the body.
+    /// Returns the code's text in the body.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,13 +61,13 @@ impl ErrorCode {
     }
 }
 
-/// The body `{"errors":[{"code":…,"message":…}]}` as JSON text.
+/// Returns the body `{"errors":[{"code":…,"message":…}]}`.
 #[must_use]
 pub fn envelope(code: ErrorCode, message: &str) -> String {
     body(&json!({"code": code.as_str(), "message": message}))
 }
 
-/// The same body with a `detail` a client may show.
+/// Returns the same body with a `detail`, which clients may show.
 #[must_use]
 pub fn envelope_with_detail(code: ErrorCode, message: &str, detail: &Value) -> String {
     body(&json!({"code": code.as_str(), "message": message, "detail": detail}))
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_with_quotes_stays_valid_json() {
+    fn a_message_with_quotes_is_escaped() {
         let text = envelope(ErrorCode::NameInvalid, r#"no "such" \ name"#);
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["errors"][0]["code"], "NAME_INVALID");
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detail_is_kept_whole() {
+    fn a_detail_is_included_unchanged() {
         let text = envelope_with_detail(ErrorCode::Denied, "no", &json!({"group": "acme"}));
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["errors"][0]["detail"]["group"], "acme");

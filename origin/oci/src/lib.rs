@@ -1,8 +1,8 @@
-//! The registry protocol's vocabulary, pure and shared by edge and origin: what a digest, a
-//! reference, a scope or an error *is* stands here once, so two parsers cannot disagree.
+//! Types and parsers of the registry protocol, without I/O. The edge and the origin share them, so that
+//! both read a digest, a reference or a scope in the same way.
 //!
-//! Sources: the OCI distribution and image specifications, and the CNCF distribution token
-//! specification for challenges and scopes.
+//! Sources: the OCI distribution specification and the OCI image specification; for challenges and
+//! scopes, the CNCF distribution token specification; for HTTP headers, RFC 9110.
 
 pub mod accept;
 pub mod challenge;

@@ -3,26 +3,28 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest name a client sends, host and all (OCI distribution spec).
+/// The longest name, host included, that clients support (OCI distribution spec, "Pulling manifests").
 const MAX_LENGTH: usize = 255;
 
-/// Why a text is not a repository name.
+/// The error of a text that is not a repository name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a repository name is lower-case path components of letters, digits and single separators")]
+#[error(
+    "a repository name consists of path components of lower-case letters, digits and separators"
+)]
 pub struct NameError;
 
-/// A valid repository name; safe in a path: no empty, dot or upper-case component.
+/// A valid repository name. It is safe as a relative path: no component is empty, `.` or `..`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RepositoryName(String);
 
 impl RepositoryName {
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name's path components, at least one.
+    /// Returns the name's path components, at least one.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
     }
@@ -43,7 +45,7 @@ impl FromStr for RepositoryName {
     }
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+/// Matches `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
 fn is_component(text: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let ends_well = text.starts_with(alphanumeric) && text.ends_with(alphanumeric);
@@ -59,14 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_the_specification_are_valid() {
+    fn names_that_match_the_specification_are_valid() {
         for name in ["alpine", "library/alpine", "a__b/c.d", "x--y/z", "0/1/2/3/4/5/6/7/8"] {
             assert!(name.parse::<RepositoryName>().is_ok(), "{name}");
         }
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn any_other_name_is_rejected() {
         let long = "a".repeat(256);
         for name in ["", "/", "a/", "a//b", "A", "a..b", "a___b", ".a", "a-", "a b", "é", &long] {
             assert!(name.parse::<RepositoryName>().is_err(), "{name}");

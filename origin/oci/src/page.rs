@@ -1,4 +1,4 @@
-//! Paging of lists (OCI distribution spec, "Listing Tags"; `Link` by RFC 8288).
+//! Pagination of lists (OCI distribution spec, "Listing Tags"; `Link` header of RFC 8288).
 
 use std::fmt;
 
@@ -6,36 +6,36 @@ use form_urlencoded::Serializer;
 
 use crate::query;
 
-/// The longest `last` or cursor that is sent on; a tag has 128 characters at most.
+/// The longest accepted `last` or cursor; a tag has at most 128 characters.
 const MAX_VALUE: usize = 1024;
 
-/// Which part of a list is asked for; `Display` is the query, [`Page::parse`] its inverse.
+/// The requested part of a list. `Display` writes the query; [`Page::parse`] parses it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Page {
-    /// `n`: how many entries at most.
+    /// `n`: the most entries to return.
     pub n: Option<u32>,
     /// `last`: only entries after this one.
     pub last: Option<String>,
-    /// `next_page`: Quay's own cursor, which only Quay can read.
+    /// `next_page`: Quay's opaque cursor.
     pub cursor: Option<String>,
 }
 
-/// Why a query asks for no part of a list.
+/// The reason why a query is not a valid page.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    /// `n` is no number.
-    #[error("the parameter n must be a number, 0 or more")]
+    /// `n` is not a number.
+    #[error("the parameter n must be a number that is not negative")]
     Number,
-    /// Another parameter is longer than any that means something.
+    /// `last` or `next_page` is longer than any valid value.
     #[error("the parameter {0} is too long")]
     TooLong(&'static str),
 }
 
 impl Page {
-    /// Reads a raw query; parameters of other meaning are left to others, of several the first counts.
+    /// Parses a raw query. Other parameters are ignored; of repeated ones the first counts.
     ///
     /// # Errors
-    /// `n` is no number, or a value is too long.
+    /// `n` is not a number, or a value is too long.
     pub fn parse(query: &str) -> Result<Self, PageError> {
         let text = |name: &'static str| match query::values(query, name).next() {
             Some(value) if value.len() > MAX_VALUE => Err(PageError::TooLong(name)),
@@ -46,8 +46,8 @@ impl Page {
         Ok(Self { n: n.transpose()?, last: text("last")?, cursor: text("next_page")? })
     }
 
-    /// The page a `Link` header calls the next one; only its query is looked at, so that a server
-    /// can send nobody elsewhere.
+    /// Returns the page of a `Link` header's target with `rel=next`. Only the query of the target is
+    /// used, so a server cannot send the client to another host or path.
     #[must_use]
     pub fn next_of(link: &str) -> Option<Self> {
         let (_, query) = split_links(link).find_map(next_target)?.split_once('?')?;
@@ -74,7 +74,7 @@ fn next_target(link: &str) -> Option<&str> {
     parameters.split(';').any(is_next).then_some(target)
 }
 
-/// Splits at commas outside of `<…>`: a URL may hold one.
+/// Splits at commas outside of `<…>`, as a URL may contain one.
 fn split_links(header: &str) -> impl Iterator<Item = &str> {
     let mut inside = false;
     header.split(move |c: char| {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_read_as_the_specification_says() {
+    fn a_query_is_parsed_as_specified() {
         assert_eq!(Page::parse("").unwrap(), Page::default());
         assert_eq!(Page::parse("ns=docker.io&n=2&last=v1%2E0&n=9").unwrap(), page(2, "v1.0"));
         for query in ["n=-1", "n=many", "n=", "n=99999999999"] {
@@ -120,13 +120,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_written_page_is_read_back(n in any::<Option<u32>>(), last in prop::option::of(".{1,40}")) {
+        fn a_formatted_page_parses_back(n in any::<Option<u32>>(), last in prop::option::of(".{1,40}")) {
             let page = Page { n, last, cursor: None };
             prop_assert_eq!(Page::parse(&page.to_string()), Ok(page));
         }
 
         #[test]
-        fn any_link_is_read_without_a_panic(link in ".{0,100}") {
+        fn no_link_causes_a_panic(link in ".{0,100}") {
             let _ = Page::next_of(&link);
         }
     }

@@ -1,16 +1,17 @@
-//! The one query-string parser: edge and origin must read `scope` alike, or one can be deceived.
+//! Query strings. Edge and origin use this one parser: if they read `scope` differently, a client could
+//! be routed by one scope and authorised for another.
 
 use std::borrow::Cow;
 
-/// The decoded `name=value` pairs of a raw query, in order, repeated names kept.
+/// Returns the decoded `name=value` pairs of a raw query in order, repeated names included.
 ///
-/// `+` and `%20` are spaces (WHATWG URL, `application/x-www-form-urlencoded`); bytes that are no
-/// UTF-8 become U+FFFD, which no valid name holds.
+/// `+` and `%20` are spaces (WHATWG URL, `application/x-www-form-urlencoded`); invalid UTF-8 becomes
+/// U+FFFD, which no valid name contains.
 pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     form_urlencoded::parse(query.as_bytes())
 }
 
-/// The values of `name`, in order. Only pairs that can have this name are decoded.
+/// Returns the values of `name` in order. For speed, only pairs that can have this name are decoded.
 pub fn values<'q>(query: &'q str, name: &'q str) -> impl Iterator<Item = Cow<'q, str>> {
     let may_be = move |pair: &&str| {
         let raw = pair.split('=').next().unwrap_or_default();
@@ -30,19 +31,19 @@ mod tests {
 
     #[test]
     fn plus_and_percent_are_decoded_once() {
-        let read: Vec<_> = values("scope=a+b&scope=c%20d&x=%2520", "scope").collect();
-        assert_eq!(read, ["a b", "c d"]);
+        let found: Vec<_> = values("scope=a+b&scope=c%20d&x=%2520", "scope").collect();
+        assert_eq!(found, ["a b", "c d"]);
         assert_eq!(values("x=%2520", "x").next().unwrap(), "%20");
     }
 
     #[test]
-    fn an_escaped_name_is_the_same_name() {
-        let read: Vec<_> = values("scop%65=a&scope=b&scop=c&scope&=d&+=e", "scope").collect();
-        assert_eq!(read, ["a", "b", ""]);
+    fn a_percent_encoded_name_is_recognised() {
+        let found: Vec<_> = values("scop%65=a&scope=b&scop=c&scope&=d&+=e", "scope").collect();
+        assert_eq!(found, ["a", "b", ""]);
     }
 
     #[test]
-    fn broken_escapes_are_kept_and_bad_utf8_is_replaced() {
+    fn malformed_escapes_are_kept_and_invalid_utf8_is_replaced() {
         assert_eq!(values("x=%zz", "x").next().unwrap(), "%zz");
         assert_eq!(values("x=%ff", "x").next().unwrap(), "\u{fffd}");
     }

@@ -1,21 +1,22 @@
-//! Byte ranges (RFC 9110 §14): one range a request, as every registry client asks.
+//! Byte ranges (RFC 9110 §14). Only requests for one range are supported; registry clients send no
+//! others.
 
 use std::ops::RangeInclusive;
 
-/// A `Range: bytes=…` that names one range; its meaning needs the content's length.
+/// A `Range: bytes=…` header with one range, not yet resolved against the content's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByteRange {
     /// `first-last`, both inclusive.
     Bounded(u64, u64),
-    /// `first-`, to the end.
+    /// `first-`: from `first` to the end.
     From(u64),
-    /// `-count`, the last bytes.
+    /// `-count`: the last `count` bytes.
     Last(u64),
 }
 
 impl ByteRange {
-    /// Reads a `Range` header. `None`: another unit, several ranges or no range at all, which a
-    /// server may answer with the whole content (RFC 9110 §14.2).
+    /// Parses a `Range` header. `None`: another unit, several ranges or a malformed header, all of which
+    /// a server may ignore (RFC 9110 §14.2).
     #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let (first, last) = header.trim().strip_prefix("bytes=")?.split_once('-')?;
@@ -27,7 +28,7 @@ impl ByteRange {
         }
     }
 
-    /// The bytes meant of a content of `length` bytes. `None`: not satisfiable, a 416.
+    /// Returns the positions in a content of `length` bytes. `None`: not satisfiable, status 416.
     #[must_use]
     pub fn resolve(self, length: u64) -> Option<RangeInclusive<u64>> {
         let end = length.checked_sub(1)?;
@@ -41,19 +42,19 @@ impl ByteRange {
     }
 }
 
-/// The `Content-Range` of a 206 (RFC 9110 §14.4).
+/// The `Content-Range` header of a 206 response (RFC 9110 §14.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentRange {
-    /// The first byte's position.
+    /// The position of the first byte.
     pub first: u64,
-    /// The last byte's position.
+    /// The position of the last byte.
     pub last: u64,
-    /// The whole content's length in bytes, where it was told.
+    /// The whole content's length in bytes, if known.
     pub total: Option<u64>,
 }
 
 impl ContentRange {
-    /// Reads `bytes FIRST-LAST/TOTAL`, `TOTAL` a number or `*`. `None`: anything else.
+    /// Parses `bytes FIRST-LAST/TOTAL`, where `TOTAL` is a number or `*`. `None`: malformed.
     #[must_use]
     pub fn parse(header: &str) -> Option<Self> {
         let (positions, total) = header.trim().strip_prefix("bytes ")?.split_once('/')?;
@@ -65,7 +66,7 @@ impl ContentRange {
     }
 }
 
-/// RFC 9110 positions are digits only; `u64::from_str` would also take a plus sign.
+/// Positions consist of digits only (RFC 9110 §14.1.1); `u64::from_str` would accept a plus sign.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -74,7 +75,7 @@ fn number(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// The table of the OCI conformance suite, on 2048 bytes.
+    /// The cases of the OCI conformance suite, for 2048 bytes.
     #[test]
     fn ranges_resolve_as_the_conformance_suite_expects() {
         let cases = [
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_byte_range_asks_for_the_whole() {
+    fn a_header_without_exactly_one_byte_range_is_ignored() {
         for header in ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=0-1,5-6"]
         {
             assert_eq!(ByteRange::parse(header), None, "{header}");
@@ -104,12 +105,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_an_empty_content_can_be_asked() {
+    fn no_range_of_empty_content_is_satisfiable() {
         assert_eq!(ByteRange::From(0).resolve(0), None);
     }
 
     #[test]
-    fn a_content_range_must_make_sense() {
+    fn an_inconsistent_content_range_is_rejected() {
         let range = |first, last, total| Some(ContentRange { first, last, total });
         let cases = [
             ("bytes 0-9/10", range(0, 9, Some(10))),

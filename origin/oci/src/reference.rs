@@ -1,18 +1,21 @@
-//! What a manifest is asked by: a tag or a digest (OCI distribution spec, `<reference>`).
+//! References to a manifest: a tag or a digest (OCI distribution spec, "Pulling manifests":
+//! `<reference>`).
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::{Digest, DigestError};
 
-/// Why a text is neither tag nor digest.
+/// The reason why a text is neither a tag nor a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// It has a colon, so it means to be a digest.
+    /// It contains a colon, but is not a digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
-    /// It has none, and is no tag.
-    #[error("a tag is 1 to 128 letters, digits, `_`, `.` or `-`, not starting with `.` or `-`")]
+    /// It contains no colon, and is not a tag.
+    #[error(
+        "a tag consists of 1 to 128 letters, digits, `_`, `.` and `-`, and does not start with `.` or `-`"
+    )]
     Tag,
 }
 
@@ -21,15 +24,15 @@ pub enum ReferenceError {
 pub struct Tag(String);
 
 impl Tag {
-    /// The tag below which registries without an API for referrers keep the list of those of a
-    /// subject (OCI distribution spec, "Referrers Tag Schema").
+    /// Returns the tag of a subject's referrers list in registries without the referrers API (OCI
+    /// distribution spec, "Referrers Tag Schema").
     #[must_use]
     pub fn of_referrers(subject: &Digest) -> Self {
         let hex = subject.hex().chars().take(64);
         Self(subject.algorithm().as_str().chars().chain(['-']).chain(hex).collect())
     }
 
-    /// The tag as text.
+    /// Returns the tag as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -57,12 +60,12 @@ impl FromStr for Tag {
     }
 }
 
-/// A tag, which may move, or a digest, which never does.
+/// A tag, which may move to another manifest, or a digest, which never does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reference {
-    /// By tag.
+    /// A tag.
     Tag(Tag),
-    /// By digest.
+    /// A digest.
     Digest(Digest),
 }
 
@@ -92,14 +95,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_colon_decides_between_tag_and_digest() {
+    fn a_reference_with_a_colon_is_a_digest() {
         assert!(matches!("v1.2-rc_3".parse(), Ok(Reference::Tag(_))));
         assert!(matches!(Digest::of(b"x").to_string().parse(), Ok(Reference::Digest(_))));
         assert!(matches!("sha256:no".parse::<Reference>(), Err(ReferenceError::Digest(_))));
     }
 
     #[test]
-    fn referrers_have_a_tag_whatever_the_algorithm() {
+    fn the_referrers_tag_is_valid_for_every_algorithm() {
         use crate::digest::Algorithm;
         for (algorithm, prefix) in [(Algorithm::Sha256, "sha256-"), (Algorithm::Sha512, "sha512-")]
         {
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_could_leave_their_folder_are_refused() {
+    fn a_reference_that_could_traverse_paths_is_rejected() {
         let long = "a".repeat(129);
         for text in ["", ".", "..", "-a", "a/b", "a b", "ü", &long] {
             assert_eq!(text.parse::<Reference>(), Err(ReferenceError::Tag), "{text}");

@@ -1,36 +1,36 @@
 //! Access scopes of the token protocol (CNCF distribution, "Token Scope Documentation").
 
-/// One `type:name:actions`.
+/// One scope: `type:name:actions`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// `repository`, `registry`, …; a class suffix as in `repository(plugin)` is dropped.
+    /// `repository`, `registry`, …; without a class, as in `repository(plugin)`.
     pub resource_type: String,
-    /// The repository's full path, host excluded.
+    /// The repository's full name.
     pub name: String,
-    /// `pull`, `push`, `delete`, `*`; in the order asked.
+    /// `pull`, `push`, `delete` or `*`, in the requested order.
     pub actions: Vec<String>,
 }
 
 impl Scope {
-    /// Whether it asks for a repository, not for the catalogue.
+    /// Whether the resource is a repository rather than the registry's catalogue.
     #[must_use]
     pub fn is_repository(&self) -> bool {
         self.resource_type == "repository"
     }
 
-    /// Whether any action changes the repository.
+    /// Whether one of the actions modifies the repository.
     #[must_use]
     pub fn is_write(&self) -> bool {
         self.actions.iter().any(|action| matches!(action.as_str(), "push" | "delete" | "*"))
     }
 
-    /// The first path segment of the name: the only one a Topology Service claims.
+    /// Returns the first path component of the name, the only one that the Topology Service knows.
     #[must_use]
     pub fn top_level(&self) -> &str {
         self.name.split('/').next().unwrap_or_default()
     }
 
-    /// Names may hold a colon (a registry's port), so type and actions are cut from the ends.
+    /// Splits type and actions off at both ends, as a name may contain a colon (a registry's port).
     fn parse(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;
         let (name, actions) = rest.rsplit_once(':')?;
@@ -46,8 +46,8 @@ impl Scope {
     }
 }
 
-/// Every scope of the `scope` parameters, which clients repeat (docker, containerd by GET) or join
-/// by spaces (containerd by POST). What is not `type:name:actions` is dropped.
+/// Parses the values of `scope` parameters. Clients repeat the parameter (docker, containerd with GET) or
+/// join scopes by spaces (containerd with POST). Malformed scopes are dropped.
 #[must_use]
 pub fn parse_scopes<'v>(values: impl IntoIterator<Item = &'v str>) -> Vec<Scope> {
     values.into_iter().flat_map(str::split_whitespace).filter_map(Scope::parse).collect()
@@ -59,7 +59,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn repeated_and_joined_scopes_read_alike() {
+    fn repeated_and_joined_scopes_are_equivalent() {
         let joined = parse_scopes(["repository:a/b:pull repository:c:push,pull"]);
         let repeated = parse_scopes(["repository:a/b:pull", "repository:c:push,pull"]);
         assert_eq!(joined, repeated);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_top_level_is_the_first_segment_only() {
+    fn the_top_level_is_the_first_component_of_the_name() {
         let scopes = parse_scopes(["repository:acme/team/dependency_proxy/containers/bb:pull"]);
         assert_eq!(scopes[0].top_level(), "acme");
     }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_and_a_port_do_not_confuse() {
+    fn a_class_is_dropped_and_a_port_is_kept() {
         let scopes = parse_scopes(["repository(plugin):host:5000/a:pull"]);
         assert_eq!(scopes[0].resource_type, "repository");
         assert_eq!(scopes[0].name, "host:5000/a");
@@ -91,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_without_a_panic(text in ".{0,200}") {
+        fn no_text_causes_a_panic(text in ".{0,200}") {
             for scope in parse_scopes([text.as_str()]) {
                 prop_assert!(!scope.name.is_empty());
             }

@@ -55,5 +55,5 @@ impl Db {
 
 /// Tokens hold 128 random bits or more, so a plain hash needs no salt and no stretching.
 fn hash(token: &str) -> String {
-    oci::digest::lower_hex(&Sha256::digest(token.as_bytes()))
+    data_encoding::HEXLOWER.encode(&Sha256::digest(token.as_bytes()))
 }
