@@ -202,7 +202,7 @@ impl Error {
             Self::MethodNotAllowed(allowed) => add(ALLOW, allowed),
             Self::RangeNotSatisfiable(length) => add(CONTENT_RANGE, &format!("bytes */{length}")),
             Self::Upstream(_, error) if error.retry_after().is_some() => {
-                add(RETRY_AFTER, &error.retry_after().unwrap_or_default());
+                add(RETRY_AFTER, &error.retry_after().unwrap_or_default().to_string());
             }
             _ if self.status_and_code().0 == StatusCode::SERVICE_UNAVAILABLE => {
                 add(RETRY_AFTER, "5");

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod auth;
+mod backoff;
 pub mod body;
 pub mod cache;
 pub mod config;

@@ -18,7 +18,7 @@ use crate::config;
 use crate::db::groups::GroupId;
 use crate::db::{Db, DbError};
 use crate::metrics::Metrics;
-use crate::upstream::{Image, TagPage, UpstreamError};
+use crate::upstream::{Image, ProtocolError, TagPage, UpstreamError};
 
 /// A request for a listing.
 #[derive(Debug, Clone, Copy)]
@@ -166,7 +166,7 @@ async fn fetch(image: Image, query: ListingQuery) -> Result<Arc<str>, UpstreamEr
             serde_json::to_string(&image.referrers(&subject).await?)
         }
     };
-    Ok(json.map_err(|_| UpstreamError::Protocol("a list that is no JSON"))?.into())
+    Ok(json.map_err(|_| ProtocolError::NotATagList)?.into())
 }
 
 /// Returns the requested page in order, even from an upstream that ignores `n` or `last`.

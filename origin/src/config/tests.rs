@@ -110,7 +110,7 @@ fn an_error_names_the_key() {
         ("colour = 1\n", "colour"),
         ("[upstream]\nurl = \"ftp://x\"\n", "is not an http or https URL"),
         ("[upstream]\nurl = \"https://u:p@x/\"\n", "only a scheme, a host and a port"),
-        ("[upstream]\nusername = \"me\"\n", "give both or neither"),
+        ("[upstream]\nusername = \"me\"\n", "set both or neither"),
         ("[auth]\ntoken_life = \"1s\"\n", "token_life"),
         ("[limits]\nmax_connections = 0\n", "[limits] max_connections"),
         ("[limits]\nmax_streams = 0\n", "[limits] max_streams"),

@@ -1,4 +1,4 @@
-//! `[upstream]` and `[upstreams."NAME"]`: the registries that are cached.
+//! `[upstream]` and `[upstreams."NAME"]`: the upstream registries.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,79 +13,79 @@ pub(super) use settings::named;
 
 mod settings;
 
-/// A registry with its mirrors, as `[upstream]` or `[upstreams."NAME"]` describe it.
+/// An upstream registry with its mirrors: one `[upstream]` or `[upstreams."NAME"]` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "settings::Settings")]
 pub struct Upstream {
-    /// How clients choose it: the first part of an image's name, or `ns=`.
+    /// The name by which clients select it: the first component of an image's name, or `ns=`.
     pub name: String,
-    /// Other values of `ns=` that mean it.
+    /// Other values of `ns=` that select it.
     pub aliases: Vec<String>,
-    /// What a one-part image name means there.
+    /// The meaning of an image name of one component.
     pub short_names: ShortNames,
     /// The registry itself.
     pub registry: Registry,
-    /// Asked in this order before the registry itself.
+    /// Tried in this order before the registry itself.
     pub mirrors: Vec<Registry>,
-    /// Where realms, redirects and names may lead.
+    /// The non-public addresses that realms, redirects and host names may lead to.
     pub networks: Networks,
-    /// Requests under way at most, at each of its registries.
+    /// The most concurrent requests to each of its hosts.
     pub max_connections: usize,
-    /// How long a request waits for its turn.
+    /// How long a request waits for a free slot.
     pub queue_timeout: Duration,
-    /// How long a connection may take.
+    /// The time limit for establishing a connection.
     pub connect_timeout: Duration,
-    /// How long a registry may send nothing, and how long an answer that is no blob may take to come.
+    /// The time limit between two reads, and for the whole body of a manifest, list or token.
     pub read_timeout: Duration,
 }
 
-/// One host to ask, and by what login.
+/// One host, with the credential for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registry {
-    /// Its root URL.
+    /// The host's root URL.
     pub url: Url,
     /// Sent only to this registry and its token endpoint.
     pub credential: Option<Credential>,
-    /// Other hosts that its realms may lead to.
+    /// Further hosts that its challenges may name as token endpoint.
     pub allowed_hosts: Vec<String>,
 }
 
-/// A user name and where the password is.
+/// A user name and its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// The user's name.
+    /// The user name.
     pub username: String,
-    /// What goes with it.
+    /// The password or access token.
     pub password: Password,
 }
 
 /// The password or access token of a [`Credential`].
 #[derive(Debug, Clone)]
 pub enum Password {
-    /// As it stands in the configuration.
+    /// The password itself.
     Given(SecretString),
-    /// The content of this file, without the line break at its end.
+    /// A file that contains the password; a line break at the end is ignored.
     File(PathBuf),
 }
 
-/// Which addresses that are not public an upstream may lead to.
+/// The non-public addresses that an upstream may lead to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks {
-    /// Loopback and private ones, but not those of a cloud's metadata service.
+    /// Whether loopback and private addresses are allowed; metadata services are not.
     pub allow_private: bool,
-    /// Whatever lies in these.
+    /// Networks whose addresses are allowed, including metadata services.
     pub allowed: Vec<IpNet>,
 }
 
-/// What a one-part image name, as in `containers/alpine`, means at the upstream.
+/// The meaning of an image name of one component, as in `containers/alpine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ShortNames {
-    /// `library/alpine`, as Docker Hub means it.
+    /// `library/alpine`, as at Docker Hub.
     Library,
-    /// `alpine` as it stands.
+    /// `alpine`.
     AsIs,
-    /// `library/alpine`, and where that does not exist, `alpine`.
+    /// `library/alpine`, or `alpine` if that does not exist.
     LibraryFirst,
 }
 
@@ -96,10 +96,10 @@ impl Default for Upstream {
 }
 
 impl Upstream {
-    /// With the passwords that are in files now.
+    /// Returns a copy with the passwords read from their files.
     ///
     /// # Errors
-    /// A file cannot be read or holds nothing usable; the text names it.
+    /// A file cannot be read or does not contain one line of text; the error names the file.
     pub fn with_passwords(&self) -> Result<Self> {
         let mut read = self.clone();
         for registry in std::iter::once(&mut read.registry).chain(&mut read.mirrors) {
@@ -110,7 +110,7 @@ impl Upstream {
         Ok(read)
     }
 
-    /// The files its passwords are in.
+    /// Returns the password files of the registry and its mirrors.
     pub fn password_files(&self) -> impl Iterator<Item = &PathBuf> {
         std::iter::once(&self.registry).chain(&self.mirrors).filter_map(|registry| match &registry
             .credential
@@ -150,8 +150,8 @@ impl Password {
     }
 }
 
-/// Whether this can only be a host, as docker clients see it: `quay.io` and `localhost`, but not
-/// `library`.
+/// Whether docker clients take this first component of a name for a host: `quay.io` and `localhost`,
+/// but not `library`.
 #[must_use]
 pub fn is_host_like(name: &str) -> bool {
     name.contains(['.', ':']) || name.eq_ignore_ascii_case("localhost")

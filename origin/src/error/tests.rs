@@ -1,4 +1,5 @@
 use super::*;
+use crate::upstream::ProtocolError;
 
 async fn seen(error: Error) -> (u16, HeaderMap, serde_json::Value) {
     let challenge = Challenge::Bearer {
@@ -13,7 +14,7 @@ async fn seen(error: Error) -> (u16, HeaderMap, serde_json::Value) {
 }
 
 fn status(status: u16) -> UpstreamError {
-    UpstreamError::Status { status, retry_after: Some("17".into()) }
+    UpstreamError::Status { status, retry_after: Some(17) }
 }
 
 #[tokio::test]
@@ -27,11 +28,11 @@ async fn each_upstream_failure_has_its_own_honest_answer() {
         (status(500), Subject::Manifest, 503, "UNAVAILABLE"),
         (UpstreamError::Timeout, Subject::Blob, 503, "UNAVAILABLE"),
         (UpstreamError::RateLimited { seconds: 3 }, Subject::Blob, 429, "TOOMANYREQUESTS"),
-        (UpstreamError::Resting { seconds: 3 }, Subject::Blob, 503, "UNAVAILABLE"),
+        (UpstreamError::CircuitOpen { seconds: 3 }, Subject::Blob, 503, "UNAVAILABLE"),
         (UpstreamError::Busy, Subject::Manifest, 503, "UNAVAILABLE"),
         (UpstreamError::Token { status: 401 }, Subject::Manifest, 403, "DENIED"),
         (UpstreamError::Token { status: 404 }, Subject::Manifest, 503, "UNAVAILABLE"),
-        (UpstreamError::Protocol("nonsense"), Subject::Blob, 502, "UNAVAILABLE"),
+        (ProtocolError::NotAManifest.into(), Subject::Blob, 502, "UNAVAILABLE"),
     ];
     for (error, subject, expected, code) in cases {
         let text = error.to_string();
@@ -47,8 +48,8 @@ async fn each_upstream_failure_has_its_own_honest_answer() {
 async fn the_upstreams_retry_after_reaches_the_client() {
     let (_, headers, _) = seen(Error::Upstream(Subject::Manifest, status(429))).await;
     assert_eq!(headers[RETRY_AFTER], "17");
-    let resting = UpstreamError::Resting { seconds: 42 };
-    let (_, headers, _) = seen(Error::Upstream(Subject::Manifest, resting)).await;
+    let open = UpstreamError::CircuitOpen { seconds: 42 };
+    let (_, headers, _) = seen(Error::Upstream(Subject::Manifest, open)).await;
     assert_eq!(headers[RETRY_AFTER], "42");
     let (_, headers, _) = seen(Error::Upstream(Subject::Blob, UpstreamError::Timeout)).await;
     assert_eq!(headers[RETRY_AFTER], "5");

@@ -1,5 +1,5 @@
-//! Authorising at a registry: challenge → token, fetched once, kept, and fetched anew in the
-//! background before it expires.
+//! Authorisation at a registry (CNCF distribution token specification): a challenge names a token
+//! endpoint; its token is cached and refreshed in the background before it expires.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use sha2::{Digest as _, Sha256};
 
+use super::error::{ProtocolError, UpstreamError};
 use super::guard::Guard;
-use super::request::send;
-use super::{UpstreamError, collect};
+use super::transport::{collect, send};
 use crate::config::{self, ExposeSecret as _, Password};
 
 pub(super) use token::Tokens;
@@ -21,22 +21,22 @@ use token::{Token, TokenKey};
 
 mod token;
 
-/// A token endpoint's answer is a few kilobytes.
-const MAX_ANSWER: usize = 256 * 1024;
+/// The longest accepted response of a token endpoint, in bytes; usual ones have a few kilobytes.
+const MAX_BODY: usize = 256 * 1024;
 
-/// Knows how each repository wants to be asked; cloned by reference.
+/// Obtains the credentials for one registry. Clones share their state.
 #[derive(Debug, Clone)]
 pub(super) struct Authenticator {
     client: Client,
     guard: Arc<Guard>,
-    /// The configured user name and password, ready to send; marked sensitive.
+    /// The configured user name and password as a header value, marked sensitive.
     basic: Option<HeaderValue>,
-    /// Tells one login from another without telling the login.
+    /// A hash of `basic`: tokens are cached per login, and a cache key may be logged.
     login: [u8; 32],
-    /// A repository's last challenge, so that the next request need not be refused first.
+    /// The last challenge of each repository, so that the next request carries a credential at once.
     challenges: moka::sync::Cache<RepositoryName, Challenge>,
     tokens: Tokens,
-    /// How long a token may take to come once its endpoint answers.
+    /// The time limit for reading a token endpoint's response body.
     read_timeout: Duration,
 }
 
@@ -61,8 +61,8 @@ impl Authenticator {
         }
     }
 
-    /// What to send at once, from what this repository asked for the last time.
-    pub(super) async fn remembered(
+    /// Returns the credential for the repository's last challenge, if there was one.
+    pub(super) async fn known_credential(
         &self,
         repository: &RepositoryName,
     ) -> Result<Option<HeaderValue>, UpstreamError> {
@@ -72,25 +72,25 @@ impl Authenticator {
         }
     }
 
-    /// Drops what this repository asked for the last time.
+    /// Forgets the repository's last challenge.
     pub(super) fn forget(&self, repository: &RepositoryName) {
         self.challenges.invalidate(repository);
     }
 
-    /// What to send after a refusal; a token that was just refused is not used again. `None`:
-    /// nothing we have could change the registry's mind.
-    pub(super) async fn answer(
+    /// Returns the credential to retry with after a challenge. `rejected` is the one that was sent
+    /// before; if it is a token, it is not used again. `None`: no credential is configured.
+    pub(super) async fn respond(
         &self,
         repository: &RepositoryName,
         challenge: Challenge,
-        refused: Option<&HeaderValue>,
+        rejected: Option<&HeaderValue>,
     ) -> Result<Option<HeaderValue>, UpstreamError> {
-        if let Some((key, refused)) = self.token_key(repository, &challenge).zip(refused) {
-            self.tokens.forget(key, refused).await;
+        if let Some((key, rejected)) = self.token_key(repository, &challenge).zip(rejected) {
+            self.tokens.forget(key, rejected).await;
         }
         let credential = self.credential(repository, &challenge).await?;
-        // One that leads to no credential is not worth remembering: the next request would wait for
-        // it before it asks.
+        // Only after it led to a credential: a challenge with a broken token endpoint, once remembered,
+        // would delay the next request.
         self.challenges.insert(repository.clone(), challenge);
         Ok(credential)
     }
@@ -103,7 +103,8 @@ impl Authenticator {
         let Some(key) = self.token_key(repository, challenge) else {
             return Ok(self.basic.clone());
         };
-        // Before a cached token, too: another upstream may have been allowed more.
+        // Also for a cached token: the cache is shared, and another upstream with the same login may
+        // be allowed to use a realm that this one is not.
         self.guard.realm(&key.realm)?;
         let token = self.tokens.get(key.clone(), self.clone().fetch(key.clone())).await?;
         if token.wants_refreshing(Instant::now()) {
@@ -129,12 +130,11 @@ impl Authenticator {
             429 => return Err(UpstreamError::of(&response)),
             status => return Err(UpstreamError::Token { status }),
         }
-        let body = collect(response, MAX_ANSWER, self.read_timeout).await?;
-        let now = Instant::now();
-        Token::parse(&body, now)
-            .ok_or(UpstreamError::Protocol("no token where it should issue one"))
+        let body = collect(response, MAX_BODY, self.read_timeout).await?;
+        Ok(Token::parse(&body, Instant::now()).ok_or(ProtocolError::NoToken)?)
     }
 
+    /// Returns `None` for a Basic challenge, which needs no token.
     fn token_key(&self, repository: &RepositoryName, challenge: &Challenge) -> Option<TokenKey> {
         let Challenge::Bearer { realm, service, scope } = challenge else { return None };
         let scope = scope.clone().unwrap_or_else(|| format!("repository:{repository}:pull"));

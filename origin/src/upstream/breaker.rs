@@ -1,21 +1,24 @@
-//! A circuit breaker: a registry that keeps failing is left alone for a while that grows, then one
-//! request finds out whether it is back.
+//! The circuit breaker of one registry. It opens after failures in a row; after a pause, which grows
+//! with each failed probe, it is half-open: one probe request decides whether it closes.
 
 use std::time::{Duration, Instant};
 
-/// Failures in a row that open it: more than one pull of an unlucky client makes.
+use crate::backoff::Backoff;
+
+/// Failures in a row that open it: more than one pull of one unlucky client causes.
 const FAILURES: u32 = 8;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Breaker {
-    /// Requests pass; this many failed since the last that did not.
+    /// Requests are sent. `failures` counts those that failed since the last success.
     Closed { failures: u32 },
-    /// No request passes before then.
+    /// No request is sent before `until`. `round` counts the failed probes.
     Open { until: Instant, round: u32 },
-    /// One request is on its way, the others wait for what it finds.
-    Probing { round: u32 },
+    /// One probe is in flight; no other request is sent until it ends.
+    HalfOpen { round: u32 },
 }
 
 impl Default for Breaker {
@@ -25,54 +28,56 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// How long nothing passes yet; `None`: it may be tried.
+    /// Returns how long no request is sent. `None`: the next one is sent.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
         match self {
             Self::Closed { .. } => None,
             Self::Open { until, .. } => Some(until.saturating_duration_since(now)),
-            Self::Probing { .. } => Some(FIRST_PAUSE),
+            Self::HalfOpen { .. } => Some(BACKOFF.first),
         }
         .filter(|pause| !pause.is_zero())
     }
 
-    /// Lets a request through, or tells how long none passes.
-    pub(super) fn admit(&mut self, now: Instant) -> Result<(), Duration> {
+    /// Allows one request; the first one after the pause is the probe.
+    ///
+    /// # Errors
+    /// The pause that is left.
+    pub(super) fn try_acquire(&mut self, now: Instant) -> Result<(), Duration> {
         match (self.pause(now), *self) {
             (Some(pause), _) => return Err(pause),
-            (None, Self::Open { round, .. }) => *self = Self::Probing { round },
+            (None, Self::Open { round, .. }) => *self = Self::HalfOpen { round },
             (None, _) => {}
         }
         Ok(())
     }
 
-    /// A request was answered.
+    /// Records that the registry responded: closes the breaker.
     pub(super) fn succeeded(&mut self) {
         *self = Self::default();
     }
 
-    /// A request failed; `jitter` (0 to 1) keeps many origins from coming back at once.
+    /// Records a failure; `jitter` (0 to 1) spreads the probes of many origins.
     pub(super) fn failed(&mut self, now: Instant, jitter: f64) {
         *self = match *self {
             Self::Closed { failures } if failures + 1 < FAILURES => {
                 Self::Closed { failures: failures + 1 }
             }
             Self::Closed { .. } => Self::opened(now, 0, jitter),
-            Self::Probing { round } => Self::opened(now, round.saturating_add(1), jitter),
-            // A request from before it opened.
+            Self::HalfOpen { round } => Self::opened(now, round.saturating_add(1), jitter),
+            // Sent before the breaker opened: it must not lengthen the pause.
             open @ Self::Open { .. } => open,
         };
     }
 
-    /// A request ended without a word about the registry: the next may find out.
+    /// Records that a request was dropped before its outcome was known; the next one is the probe.
     pub(super) fn abandoned(&mut self, now: Instant) {
-        if let Self::Probing { round } = *self {
+        if let Self::HalfOpen { round } = *self {
             *self = Self::Open { until: now, round };
         }
     }
 
     fn opened(now: Instant, round: u32, jitter: f64) -> Self {
-        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(round)).min(LONGEST_PAUSE);
-        Self::Open { until: now + pause.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0), round }
+        Self::Open { until: now + BACKOFF.pause(round, jitter), round }
     }
 }
 
@@ -85,7 +90,7 @@ mod tests {
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::default();
         for _ in 0..FAILURES {
-            breaker.admit(now).unwrap();
+            breaker.try_acquire(now).unwrap();
             breaker.failed(now, 1.0);
         }
         breaker
@@ -101,55 +106,55 @@ mod tests {
             }
             breaker.succeeded();
         }
-        assert_eq!(breaker.admit(now), Ok(()));
-        assert_eq!(opened(now).admit(now), Err(SECOND));
+        assert_eq!(breaker.try_acquire(now), Ok(()));
+        assert_eq!(opened(now).try_acquire(now), Err(SECOND));
     }
 
     #[test]
-    fn after_its_pause_one_request_passes_and_closes_it() {
+    fn after_the_pause_one_probe_is_sent_and_its_success_closes_the_breaker() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        assert_eq!(breaker.admit(now + SECOND), Ok(()));
-        assert!(breaker.admit(now + SECOND).is_err(), "the second waits for the first");
+        assert_eq!(breaker.try_acquire(now + SECOND), Ok(()));
+        assert!(breaker.try_acquire(now + SECOND).is_err(), "a second request waits for the probe");
         breaker.succeeded();
-        assert_eq!(breaker.admit(now + SECOND), Ok(()));
+        assert_eq!(breaker.try_acquire(now + SECOND), Ok(()));
     }
 
     #[test]
-    fn each_failed_probe_makes_the_pause_longer_up_to_a_minute() {
+    fn each_failed_probe_doubles_the_pause_up_to_a_minute() {
         let mut now = Instant::now();
         let mut breaker = opened(now);
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             let pause = Duration::from_secs(seconds);
             assert_eq!(breaker.pause(now), Some(pause));
             now += pause;
-            breaker.admit(now).unwrap();
+            breaker.try_acquire(now).unwrap();
             breaker.failed(now, 1.0);
         }
     }
 
     #[test]
-    fn jitter_takes_up_to_half_of_the_pause() {
+    fn jitter_shortens_the_pause_by_up_to_half() {
         let now = Instant::now();
-        let mut breaker = Breaker::Probing { round: 2 };
+        let mut breaker = Breaker::HalfOpen { round: 2 };
         breaker.failed(now, 0.0);
         assert_eq!(breaker.pause(now), Some(4 * SECOND));
     }
 
     #[test]
-    fn a_probe_that_was_given_up_lets_the_next_one_try() {
+    fn after_an_abandoned_probe_the_next_request_is_the_probe() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        breaker.admit(now + SECOND).unwrap();
+        breaker.try_acquire(now + SECOND).unwrap();
         breaker.abandoned(now + SECOND);
-        assert_eq!(breaker.admit(now + SECOND), Ok(()));
+        assert_eq!(breaker.try_acquire(now + SECOND), Ok(()));
     }
 
     #[test]
-    fn failures_of_requests_from_before_do_not_lengthen_the_pause() {
+    fn failures_of_requests_sent_before_it_opened_do_not_lengthen_the_pause() {
         let now = Instant::now();
         let mut breaker = opened(now);
         breaker.failed(now + SECOND / 2, 1.0);
-        assert_eq!(breaker.admit(now + SECOND), Ok(()));
+        assert_eq!(breaker.try_acquire(now + SECOND), Ok(()));
     }
 }

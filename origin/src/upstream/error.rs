@@ -1,66 +1,116 @@
-//! How an upstream fails, and what that means for a cached copy.
+//! The ways an upstream request fails, and what each means for a cached copy.
 
 use std::time::SystemTime;
 
-/// A request to the upstream that brought nothing usable.
+use super::rate_limit;
+use super::retry_after;
+
+/// A failed request to an upstream registry or to its token endpoint.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum UpstreamError {
-    /// No connection, or it broke.
-    #[error("the upstream registry cannot be reached: {0}")]
+    /// No connection could be made, or it broke before the response was complete.
+    #[error("the upstream registry is unreachable: {0}")]
     Unreachable(String),
-    /// It took too long.
-    #[error("the upstream registry did not answer in time")]
+    /// Connecting or reading took longer than the configured timeout.
+    #[error("the upstream registry did not respond in time")]
     Timeout,
-    /// It answered with another status than 2xx.
-    #[error("the upstream registry answered {status}")]
+    /// The registry responded with a status other than 2xx.
+    #[error("the upstream registry responded with HTTP status {status}")]
     Status {
         /// The HTTP status.
         status: u16,
-        /// `Retry-After`, to the letter.
-        retry_after: Option<String>,
+        /// Seconds until a retry makes sense, if the registry sent `Retry-After`; always set for 429.
+        retry_after: Option<u64>,
     },
-    /// It answered 429 a while ago and asked to be left alone so long, and was not asked now.
-    #[error("the upstream registry answered 429; it may be asked again in {seconds} s")]
+    /// No request was sent: the registry responded 429 earlier and its pause is not over.
+    #[error("the upstream registry's rate limit is exhausted; requests resume in {seconds} s")]
     RateLimited {
-        /// What is left of its `Retry-After`.
+        /// Seconds left of the pause.
         seconds: u64,
     },
-    /// It failed again and again, and was not asked now.
-    #[error("the upstream registry keeps failing; it is asked again in {seconds} s")]
-    Resting {
-        /// Until somebody may find out.
+    /// No request was sent: the circuit breaker is open.
+    #[error("the upstream registry is failing; requests resume in {seconds} s")]
+    CircuitOpen {
+        /// Seconds until the next probe.
         seconds: u64,
     },
-    /// It answers as many requests as it may at once, and none of them ended in time.
-    #[error("too many requests to the upstream registry are under way")]
+    /// No request was sent: `max_connections` was reached for all of `queue_timeout`.
+    #[error("too many requests to the upstream registry are in progress")]
     Busy,
-    /// Its token endpoint gave no token.
-    #[error("the upstream registry's token endpoint answered {status}")]
+    /// The token endpoint responded with a status other than 2xx and 429.
+    #[error("the upstream registry's token endpoint responded with HTTP status {status}")]
     Token {
         /// The HTTP status.
         status: u16,
     },
-    /// It pointed to a place that is not to be visited with our requests.
-    #[error("the upstream registry sent us to a place that is refused: {0}")]
+    /// A realm or redirect points to an address that upstreams may not send us to.
+    #[error("the upstream registry pointed to a disallowed address: {0}")]
     Vetoed(String),
-    /// It sent what no registry sends.
-    #[error("the upstream registry sent {0}")]
-    Protocol(&'static str),
+    /// The response breaks the registry protocol.
+    #[error("the upstream registry sent an invalid response: {0}")]
+    Protocol(#[from] ProtocolError),
 }
 
-/// What a failure says about the thing asked for.
+/// How a response breaks the registry protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProtocolError {
+    /// A manifest is larger than the limit.
+    #[error("the manifest is longer than 4 MiB")]
+    ManifestTooLong,
+    /// Neither the response nor the manifest names a media type.
+    #[error("the manifest has neither a Content-Type nor a mediaType")]
+    NoMediaType,
+    /// The body of a manifest request is not a JSON object, and no digest vouches for it.
+    #[error("the body is not a manifest")]
+    NotAManifest,
+    /// The bytes are not the content that the digest names.
+    #[error("the content does not match its digest")]
+    DigestMismatch,
+    /// A blob has length 0, but its digest is not that of an empty blob.
+    #[error("the blob is empty, but its digest is not that of an empty blob")]
+    EmptyBlob,
+    /// A resumed blob has another length than the first response announced.
+    #[error("the blob's length changed between two responses")]
+    LengthChanged,
+    /// The body is longer than its announced length.
+    #[error("the blob is longer than its announced length")]
+    BlobTooLong,
+    /// The response holds another range than the requested one.
+    #[error("the response holds another range than the requested one")]
+    WrongRange,
+    /// A tag list, a referrers list or a token response is larger than the limit.
+    #[error("the body is longer than the limit for its kind")]
+    BodyTooLong,
+    /// The body of a tag list request is not a tag list.
+    #[error("the body is not a tag list")]
+    NotATagList,
+    /// The body of a referrers request is not an index of referrers.
+    #[error("the body is not a referrers list")]
+    NotAReferrersList,
+    /// The pages of a referrers list do not end, or are too large together.
+    #[error("the referrers list is too long")]
+    TooManyReferrers,
+    /// The redirects do not end.
+    #[error("too many redirects")]
+    TooManyRedirects,
+    /// The token endpoint's response holds no usable token.
+    #[error("the token endpoint's response contains no token")]
+    NoToken,
+}
+
+/// What a failure says about the requested object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureClass {
-    /// Nothing: network, timeout, 429, 5xx, or an answer that makes no sense.
+    /// Nothing: network failure, timeout, 429, 5xx or an invalid response.
     Outage,
-    /// It is not there: 404.
+    /// It does not exist: 404.
     Absent,
-    /// We may not have it: 401 and 403.
+    /// The configured credential may not read it: 401 and 403.
     Refused,
 }
 
 impl UpstreamError {
-    /// What this failure says about the thing asked for.
+    /// Returns what this failure says about the requested object.
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
@@ -72,13 +122,13 @@ impl UpstreamError {
         }
     }
 
-    /// Whether it refuses HEAD as such and says nothing of the thing asked for: GET decides.
+    /// Whether the registry rejects the HEAD method, which says nothing about the object: use GET.
     #[must_use]
     pub fn is_about_head(&self) -> bool {
         matches!(self, Self::Status { status: 400 | 405 | 501, .. })
     }
 
-    /// The metric's label.
+    /// Returns the value of the metric label `outcome`.
     #[must_use]
     pub fn outcome(&self) -> &'static str {
         match self {
@@ -90,7 +140,7 @@ impl UpstreamError {
             Self::Status { .. } if self.class() == FailureClass::Refused => "refused",
             Self::Status { .. } => "odd_status",
             Self::RateLimited { .. } => "not_asked_rate_limit",
-            Self::Resting { .. } => "not_asked_circuit",
+            Self::CircuitOpen { .. } => "not_asked_circuit",
             Self::Busy => "not_asked_busy",
             Self::Token { .. } => "token_refused",
             Self::Vetoed(_) => "vetoed",
@@ -98,24 +148,25 @@ impl UpstreamError {
         }
     }
 
-    /// What a client is told to wait, as `Retry-After`.
+    /// Returns the seconds until a retry makes sense, for a client's `Retry-After`.
     #[must_use]
-    pub fn retry_after(&self) -> Option<String> {
+    pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Status { retry_after, .. } => retry_after.clone(),
-            Self::RateLimited { seconds } | Self::Resting { seconds } => Some(seconds.to_string()),
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::RateLimited { seconds } | Self::CircuitOpen { seconds } => Some(*seconds),
             _ => None,
         }
     }
 
     pub(super) fn of(response: &reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers());
-        // A client is told how long we shall wait ourselves.
-        let retry_after = match status {
-            429 => Some(super::limit::pause(headers, SystemTime::now()).as_secs().to_string()),
-            _ => super::text(headers, "retry-after"),
+        let now = SystemTime::now();
+        // For 429, clients get the pause that this process keeps itself.
+        let pause = match status {
+            429 => Some(rate_limit::pause(headers, now)),
+            _ => retry_after::parse(headers, now),
         };
-        Self::Status { status, retry_after }
+        Self::Status { status, retry_after: pause.map(|pause| pause.as_secs()) }
     }
 }
 
@@ -124,12 +175,13 @@ impl From<reqwest::Error> for UpstreamError {
         if error.is_timeout() {
             return Self::Timeout;
         }
-        // A redirect's URL may carry a signature, so it stays out of the text.
-        Self::Unreachable(innermost(&error.without_url()))
+        // The URL is left out, as a redirect's URL may carry a signature.
+        Self::Unreachable(root_cause(&error.without_url()))
     }
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
+/// Returns the text of the innermost source; reqwest's outer ones repeat the URL and say little.
+fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
@@ -142,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_clear_no_is_more_than_an_outage() {
+    fn only_401_403_and_404_say_something_about_the_object() {
         let status = |status| UpstreamError::Status { status, retry_after: None }.class();
         assert_eq!(status(404), FailureClass::Absent);
         assert_eq!(status(401), FailureClass::Refused);
@@ -155,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_endpoint_says_nothing_about_the_image() {
+    fn a_404_of_the_token_endpoint_says_nothing_about_the_image() {
         let token = |status| UpstreamError::Token { status }.class();
         assert_eq!(token(404), FailureClass::Outage);
         assert_eq!(token(401), FailureClass::Refused);

@@ -1,5 +1,9 @@
-//! Where an upstream may send us. Its realms and redirects are hostile input: they could collect
-//! our credentials, or make this process read what only this network can reach (SSRF).
+//! The addresses that an upstream may send us to. Its realms and redirects are untrusted input: a realm
+//! could collect our credentials, and a redirect could make this process read what only its own network
+//! can reach (server-side request forgery).
+//!
+//! A URL is checked when it is received, and a host name's addresses each time it is resolved, so that
+//! a name cannot change to a private address after the check (DNS rebinding).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,12 +12,12 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::UpstreamError;
+use super::error::UpstreamError;
 use crate::config;
 
 mod address;
 
-/// What one registry may point to.
+/// The addresses that one registry may point to.
 #[derive(Debug)]
 pub(super) struct Guard {
     registry: Url,
@@ -28,9 +32,9 @@ impl Guard {
         Self {
             registry: registry.url.clone(),
             allowed_hosts: registry.allowed_hosts.clone(),
-            // Whoever names a private registry has allowed that network already.
+            // An operator who configures a private registry allows private networks by that.
             private_allowed: networks.allow_private || is_named_private(&registry.url),
-            // And its own address, be it the metadata service's.
+            // The configured address is always allowed, even if it looks like a metadata service.
             allowed_networks: networks
                 .allowed
                 .iter()
@@ -40,20 +44,23 @@ impl Guard {
         }
     }
 
-    /// A token endpoint, which gets our credentials: the upstream's own domain, or allowed by name.
+    /// Checks a token endpoint. As it gets our credentials, its host must be in the upstream's own domain
+    /// or in `allowed_hosts`.
     pub(super) fn realm(&self, realm: &str) -> Result<Url, UpstreamError> {
-        let url = Url::parse(realm).map_err(|_| veto("a realm that is no URL"))?;
+        let url = Url::parse(realm).map_err(|_| veto("the realm is not a URL"))?;
         self.vet(&self.registry, &url)?;
         let host = url.host_str().unwrap_or_default();
         if self.is_own_domain(&url) || self.is_allowed_by_name(host) {
             return Ok(url);
         }
-        Err(veto(&format!("the realm's host {host} is not the upstream's own; see allowed_hosts")))
+        Err(veto(&format!(
+            "the realm's host {host} is not in the upstream's domain; see allowed_hosts"
+        )))
     }
 
-    /// Where a redirect leads; any public host, as it gets no credentials.
+    /// Resolves and checks a redirect's target. As it gets no credentials, any public host is allowed.
     pub(super) fn redirect(&self, from: &Url, location: &str) -> Result<Url, UpstreamError> {
-        let to = from.join(location).map_err(|_| veto("a redirect that is no URL"))?;
+        let to = from.join(location).map_err(|_| veto("the redirect is not a URL"))?;
         self.vet(from, &to)?;
         Ok(to)
     }
@@ -61,20 +68,20 @@ impl Guard {
     fn vet(&self, from: &Url, to: &Url) -> Result<(), UpstreamError> {
         match (from.scheme(), to.scheme()) {
             (_, "https") | ("http", "http") => {}
-            ("https", "http") => return Err(veto("it leads from https to http")),
+            ("https", "http") => return Err(veto("it downgrades from https to http")),
             _ => return Err(veto("it is neither http nor https")),
         }
         if !to.username().is_empty() || to.password().is_some() {
-            return Err(veto("it carries a user name"));
+            return Err(veto("it contains a user name or password"));
         }
         let named = self.is_allowed_by_name(to.host_str().unwrap_or_default());
         match host_address(to) {
-            _ if to.host().is_none() => Err(veto("it names no host")),
+            _ if to.host().is_none() => Err(veto("it has no host")),
             Some(address) if !named && !self.may_reach(address) => {
                 Err(veto("it is a private address; see allowed_networks"))
             }
             None if !named && !self.private_allowed && is_named_private(to) => {
-                Err(veto("it is this machine; see allow_private_networks"))
+                Err(veto("it is a name of this machine; see allow_private_networks"))
             }
             _ => Ok(()),
         }
@@ -97,8 +104,9 @@ impl Guard {
         self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 
-    /// The registry's own name may be a private network's; nothing else than a list of networks may
-    /// lead to a metadata service, which gives credentials to whoever asks.
+    /// Whether a host name may resolve to this address. The registry's own name and allowed hosts may be
+    /// in a private network. Only `allowed_networks` opens a metadata service, which hands out a
+    /// machine's credentials to any caller.
     fn may_resolve_to(&self, host: &str, address: IpAddr) -> bool {
         let own = self.registry.host_str().is_some_and(|own| own.eq_ignore_ascii_case(host));
         let trusted = own || self.is_allowed_by_name(host);
@@ -116,7 +124,7 @@ impl Guard {
     }
 }
 
-/// Name resolution that drops addresses a public name has no business to have.
+/// A DNS resolver that drops the addresses which the guard does not allow for a name.
 #[derive(Debug)]
 pub(super) struct VettedDns(pub(super) Arc<Guard>);
 
@@ -128,7 +136,7 @@ impl Resolve for VettedDns {
             let vetted: Vec<_> =
                 found.filter(|found| guard.may_resolve_to(name.as_str(), found.ip())).collect();
             if vetted.is_empty() {
-                return Err("the name resolves to private addresses only".into());
+                return Err("the host name resolves only to disallowed addresses".into());
             }
             Ok(Box::new(vetted.into_iter()) as Addrs)
         })
@@ -139,6 +147,7 @@ fn veto(why: &str) -> UpstreamError {
     UpstreamError::Vetoed(why.to_owned())
 }
 
+/// Returns the registrable domain: `docker.io` for `auth.docker.io`, but nothing for `github.io`.
 fn registrable(host: &str) -> Option<&str> {
     psl::domain_str(host.trim_end_matches('.'))
 }

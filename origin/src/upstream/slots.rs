@@ -1,5 +1,5 @@
-//! How many requests a registry gets at once. Blobs keep their place for minutes, so a part of the
-//! places is for everything else.
+//! The limit on concurrent requests to one registry. A blob holds its slot for minutes, so a quarter
+//! of the slots is reserved for short requests: manifests, lists and HEAD.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,46 +7,49 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::UpstreamError;
+use super::error::UpstreamError;
 
-/// A place; given back when the last clone is dropped.
-pub(super) type Place = Arc<OwnedSemaphorePermit>;
+/// A taken slot; it becomes free when the last clone is dropped.
+pub(super) type Slot = Arc<OwnedSemaphorePermit>;
 
 #[derive(Debug)]
 pub(super) struct Slots {
-    /// For anything.
+    /// For every request.
     shared: Arc<Semaphore>,
-    /// For what is answered at once.
-    short: Arc<Semaphore>,
-    patience: Duration,
+    /// For short requests only.
+    reserved: Arc<Semaphore>,
+    queue_timeout: Duration,
 }
 
 impl Slots {
-    /// So many places, at least two.
-    pub(super) fn new(places: usize, patience: Duration) -> Self {
-        let short = (places / 4).max(1);
-        let shared = places.saturating_sub(short).max(1);
+    /// Splits `count` slots, with at least one of each kind.
+    pub(super) fn new(count: usize, queue_timeout: Duration) -> Self {
+        let reserved = (count / 4).max(1);
+        let shared = count.saturating_sub(reserved).max(1);
         Self {
             shared: Arc::new(Semaphore::new(shared)),
-            short: Arc::new(Semaphore::new(short)),
-            patience,
+            reserved: Arc::new(Semaphore::new(reserved)),
+            queue_timeout,
         }
     }
 
-    /// A place, in the order of asking.
-    pub(super) async fn take(&self, long: bool) -> Result<Place, UpstreamError> {
-        let place = async {
+    /// Takes a slot, first come, first served.
+    ///
+    /// # Errors
+    /// None became free within the queue timeout.
+    pub(super) async fn acquire(&self, is_download: bool) -> Result<Slot, UpstreamError> {
+        let slot = async {
             let shared = Arc::clone(&self.shared).acquire_owned();
-            if long {
+            if is_download {
                 return shared.await;
             }
             tokio::select! {
-                place = Arc::clone(&self.short).acquire_owned() => place,
-                place = shared => place,
+                slot = Arc::clone(&self.reserved).acquire_owned() => slot,
+                slot = shared => slot,
             }
         };
-        match timeout(self.patience, place).await {
-            Ok(Ok(place)) => Ok(Arc::new(place)),
+        match timeout(self.queue_timeout, slot).await {
+            Ok(Ok(slot)) => Ok(Arc::new(slot)),
             _ => Err(UpstreamError::Busy),
         }
     }
@@ -56,37 +59,37 @@ impl Slots {
 mod tests {
     use super::*;
 
-    const LONG: bool = true;
+    const DOWNLOAD: bool = true;
 
-    fn slots(places: usize) -> Slots {
-        Slots::new(places, Duration::ZERO)
+    fn slots(count: usize) -> Slots {
+        Slots::new(count, Duration::ZERO)
     }
 
     #[tokio::test]
-    async fn blobs_leave_places_for_what_is_short() {
+    async fn downloads_leave_slots_for_short_requests() {
         let slots = slots(8);
-        let mut blobs = Vec::new();
-        while let Ok(place) = slots.take(LONG).await {
-            blobs.push(place);
+        let mut downloads = Vec::new();
+        while let Ok(slot) = slots.acquire(DOWNLOAD).await {
+            downloads.push(slot);
         }
-        assert_eq!(blobs.len(), 6);
-        let first = slots.take(!LONG).await.unwrap();
-        let _second = slots.take(!LONG).await.unwrap();
-        assert!(matches!(slots.take(!LONG).await, Err(UpstreamError::Busy)));
+        assert_eq!(downloads.len(), 6);
+        let first = slots.acquire(!DOWNLOAD).await.unwrap();
+        let _second = slots.acquire(!DOWNLOAD).await.unwrap();
+        assert!(matches!(slots.acquire(!DOWNLOAD).await, Err(UpstreamError::Busy)));
         drop(first);
-        assert!(slots.take(LONG).await.is_err(), "not even when it is free");
-        assert!(slots.take(!LONG).await.is_ok());
+        assert!(slots.acquire(DOWNLOAD).await.is_err(), "a download takes no reserved slot");
+        assert!(slots.acquire(!DOWNLOAD).await.is_ok());
     }
 
     #[tokio::test]
-    async fn what_is_short_may_have_every_place() {
+    async fn short_requests_may_take_every_slot() {
         let slots = slots(4);
         let mut all = Vec::new();
-        while let Ok(place) = slots.take(!LONG).await {
-            all.push(place);
+        while let Ok(slot) = slots.acquire(!DOWNLOAD).await {
+            all.push(slot);
         }
         assert_eq!(all.len(), 4);
         all.clear();
-        assert!(slots.take(LONG).await.is_ok());
+        assert!(slots.acquire(DOWNLOAD).await.is_ok());
     }
 }

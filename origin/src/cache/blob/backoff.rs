@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
 use crate::upstream::UpstreamError;
 
 /// How many attempts in a row may fail without a byte of progress.
 const LIMIT: u32 = 5;
 
-/// The pause before the first attempt; it doubles with every attempt without progress.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The pauses between attempts without progress.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), longest: LONGEST_PAUSE };
 
 /// A longer `Retry-After` ends the download, because clients would give up earlier.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -31,9 +32,9 @@ impl ResumeBackoff {
         if !is_transient(failure) || self.failures >= LIMIT {
             return None;
         }
-        let pause = FIRST_PAUSE * 2_u32.pow(self.failures);
+        let requested = failure.retry_after().map_or(Duration::ZERO, Duration::from_secs);
+        let pause = BACKOFF.pause(self.failures, jitter).max(requested);
         self.failures += 1;
-        let pause = pause.mul_f64(0.5 + jitter.clamp(0.0, 1.0)).max(retry_after(failure));
         (pause <= LONGEST_PAUSE).then_some(pause)
     }
 }
@@ -45,7 +46,7 @@ fn is_transient(failure: &UpstreamError) -> bool {
         | UpstreamError::Timeout
         | UpstreamError::Busy
         | UpstreamError::RateLimited { .. }
-        | UpstreamError::Resting { .. } => true,
+        | UpstreamError::CircuitOpen { .. } => true,
         UpstreamError::Status { status, .. } | UpstreamError::Token { status } => {
             matches!(status, 408 | 429 | 500..)
         }
@@ -53,31 +54,20 @@ fn is_transient(failure: &UpstreamError) -> bool {
     }
 }
 
-fn retry_after(failure: &UpstreamError) -> Duration {
-    match failure {
-        UpstreamError::Status { retry_after: Some(after), .. } => {
-            after.trim().parse().map_or(Duration::ZERO, Duration::from_secs)
-        }
-        UpstreamError::RateLimited { seconds } | UpstreamError::Resting { seconds } => {
-            Duration::from_secs(*seconds)
-        }
-        _ => Duration::ZERO,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::ProtocolError;
 
-    fn status(status: u16, retry_after: Option<&str>) -> UpstreamError {
-        UpstreamError::Status { status, retry_after: retry_after.map(str::to_owned) }
+    fn status(status: u16, retry_after: Option<u64>) -> UpstreamError {
+        UpstreamError::Status { status, retry_after }
     }
 
     #[test]
     fn a_download_without_progress_is_given_up_after_some_attempts() {
         let mut backoff = ResumeBackoff::default();
         let pauses: Vec<_> =
-            std::iter::from_fn(|| backoff.after(&UpstreamError::Timeout, 0.5)).collect();
+            std::iter::from_fn(|| backoff.after(&UpstreamError::Timeout, 1.0)).collect();
         assert_eq!(pauses, [100, 200, 400, 800, 1600].map(Duration::from_millis));
     }
 
@@ -94,7 +84,7 @@ mod tests {
     fn jitter_spreads_the_pauses() {
         let pause =
             |jitter| ResumeBackoff::default().after(&UpstreamError::Timeout, jitter).unwrap();
-        assert_eq!((pause(0.0), pause(1.0)), (FIRST_PAUSE / 2, FIRST_PAUSE * 3 / 2));
+        assert_eq!((pause(0.0), pause(1.0)), (BACKOFF.first / 2, BACKOFF.first));
     }
 
     #[test]
@@ -109,19 +99,18 @@ mod tests {
         assert!(retried(UpstreamError::Busy));
         assert!(retried(UpstreamError::Token { status: 503 }));
         assert!(!retried(UpstreamError::Token { status: 401 }));
-        assert!(!retried(UpstreamError::Protocol("another range")));
+        assert!(!retried(ProtocolError::WrongRange.into()));
         assert!(!retried(UpstreamError::Vetoed("a private address".into())));
     }
 
     #[test]
     fn retry_after_is_respected_unless_it_is_too_long() {
-        let pause = |after| ResumeBackoff::default().after(&status(503, Some(after)), 0.5);
-        assert_eq!(pause("3"), Some(Duration::from_secs(3)));
-        assert_eq!(pause("0"), Some(FIRST_PAUSE));
-        assert_eq!(pause("3600"), None);
-        assert_eq!(pause("soon"), Some(FIRST_PAUSE));
+        let pause = |after| ResumeBackoff::default().after(&status(503, Some(after)), 1.0);
+        assert_eq!(pause(3), Some(Duration::from_secs(3)));
+        assert_eq!(pause(0), Some(BACKOFF.first));
+        assert_eq!(pause(3600), None);
         let open =
-            |seconds| ResumeBackoff::default().after(&UpstreamError::Resting { seconds }, 0.5);
+            |seconds| ResumeBackoff::default().after(&UpstreamError::CircuitOpen { seconds }, 0.5);
         assert_eq!((open(4), open(60)), (Some(Duration::from_secs(4)), None));
     }
 }

@@ -12,7 +12,7 @@ use tracing::info;
 use super::backoff::ResumeBackoff;
 use crate::cache::inflight::Incoming;
 use crate::metrics::Metrics;
-use crate::upstream::{BlobBody, Image, UpstreamError};
+use crate::upstream::{BlobBody, Image, ProtocolError, UpstreamError};
 
 /// A blob and where to download it from.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ impl Source {
         let body = self.image.get_blob(&self.digest, from).await?;
         let progress = Progress { length, position: from, skip: 0 }.continued_by(&body)?;
         if progress.length == Some(0) && !self.digest.matches(b"") {
-            return Err(UpstreamError::Protocol("nothing for a digest that is not of nothing"));
+            return Err(ProtocolError::EmptyBlob.into());
         }
         let (body, backoff) = (Some(body), ResumeBackoff::default());
         Ok(Download { source: self.clone(), body, progress, backoff })
@@ -144,10 +144,10 @@ impl Progress {
     fn continued_at(self, from: u64, length: Option<u64>) -> Result<Self, UpstreamError> {
         let contradicts = |known: u64| length.is_some_and(|length| length != known);
         if self.length.is_some_and(contradicts) {
-            return Err(UpstreamError::Protocol("a blob of another length than before"));
+            return Err(ProtocolError::LengthChanged.into());
         }
         let skip = self.position.checked_sub(from);
-        let skip = skip.ok_or(UpstreamError::Protocol("another range than it was asked for"))?;
+        let skip = skip.ok_or(ProtocolError::WrongRange)?;
         Ok(Self { length: self.length.or(length), position: self.position, skip })
     }
 
@@ -158,7 +158,7 @@ impl Progress {
         chunk.advance(usize::try_from(known).unwrap_or(usize::MAX));
         self.position += chunk.len() as u64;
         if self.length.is_some_and(|length| self.position > length) {
-            return Err(UpstreamError::Protocol("more bytes than it announced"));
+            return Err(ProtocolError::BlobTooLong.into());
         }
         Ok((!chunk.is_empty()).then_some(chunk))
     }

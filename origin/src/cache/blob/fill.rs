@@ -17,7 +17,7 @@ use crate::db::groups::GroupId;
 use crate::inject::{self, Point};
 use crate::metrics::Counted;
 use crate::store::Key;
-use crate::upstream::UpstreamError;
+use crate::upstream::{ProtocolError, UpstreamError};
 
 /// The most bytes written at once; less is written if less has arrived.
 const BATCH: usize = 1024 * 1024;
@@ -136,7 +136,7 @@ impl Blobs {
     /// for the store, and a store that fails costs the cache a blob, not the clients.
     async fn finish(&self, leader: Leader, source: &Source, spool: &Spool) -> FetchOutcome {
         if spool.digest() != source.digest {
-            let error = UpstreamError::Protocol("a blob that is not its digest");
+            let error = UpstreamError::from(ProtocolError::DigestMismatch);
             return fail(leader, source, error.into());
         }
         inject::at(Point::BlobVerified);

@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::*;
 use crate::body::bytes_of;
-use crate::upstream::UpstreamError;
+use crate::upstream::{ProtocolError, UpstreamError};
 
 const ACME: GroupId = GroupId(1);
 const GLOBEX: GroupId = GroupId(2);
@@ -106,7 +106,7 @@ async fn the_last_byte_is_withheld_until_the_digest_is_verified() {
     let _spool = write(&leader, Some(5), &["hello"]).await;
     let fetch = setup.join(&digest);
     assert_eq!(read(Arc::clone(&fetch), 0..4).await.unwrap(), b"hell");
-    leader.failed(UpstreamError::Protocol("a blob that is not its digest").into());
+    leader.failed(UpstreamError::from(ProtocolError::DigestMismatch).into());
     assert!(fetch.next(4..5).await.is_err(), "the body must not end cleanly");
 }
 

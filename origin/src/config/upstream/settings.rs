@@ -1,4 +1,4 @@
-//! The keys as they are written, and what they say together.
+//! The keys of an upstream section as written in TOML, and their validation.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use url::{Host, Url};
 use super::{Credential, Networks, Password, Registry, ShortNames, Upstream, is_host_like};
 use crate::config::host_url::http_url;
 
-/// Docker Hub's names: the one images are known by, and those that stand in configurations.
+/// Docker Hub's names: the canonical one, and those found in configurations.
 const HUB: &str = "docker.io";
 const HUB_ALIASES: [&str; 3] =
     ["index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
@@ -66,7 +66,7 @@ impl Default for Settings {
     }
 }
 
-/// `"https://mirror.example"`, or a table with `url` and a login of its own.
+/// `"https://mirror.example"`, or a table with `url` and credentials.
 struct Mirror(Registry);
 
 #[derive(Deserialize)]
@@ -81,7 +81,7 @@ struct MirrorTable {
     allowed_hosts: Vec<String>,
 }
 
-/// `[upstream]`: what no other upstream is chosen for.
+/// `[upstream]`, the default upstream.
 impl TryFrom<Settings> for Upstream {
     type Error = String;
 
@@ -90,7 +90,7 @@ impl TryFrom<Settings> for Upstream {
     }
 }
 
-/// `[upstreams."NAME"]`
+/// Deserialises the sections `[upstreams."NAME"]`.
 pub(in crate::config) fn named<'de, D: Deserializer<'de>>(
     input: D,
 ) -> Result<Vec<Upstream>, D::Error> {
@@ -103,8 +103,8 @@ pub(in crate::config) fn named<'de, D: Deserializer<'de>>(
 }
 
 pub(super) fn docker_hub() -> Upstream {
-    #[expect(clippy::expect_used, reason = "the defaults, which a test builds")]
-    Settings::default().try_into().expect("defaults that are valid")
+    #[expect(clippy::expect_used, reason = "the defaults are constant, and a test builds them")]
+    Settings::default().try_into().expect("the default settings are valid")
 }
 
 impl Settings {
@@ -123,7 +123,10 @@ impl Settings {
 
     fn named(mut self, name: String) -> Result<Upstream> {
         let name = checked(name)?;
-        anyhow::ensure!(self.name.is_none(), "name: the table's name is its name");
+        anyhow::ensure!(
+            self.name.is_none(),
+            "name: not allowed here, as the table's name is the upstream's name"
+        );
         let url = match self.url.take() {
             Some(url) => url,
             None if name == HUB => Url::parse("https://registry-1.docker.io")?,
@@ -135,7 +138,7 @@ impl Settings {
     }
 
     fn build(self, name: String, url: Url, short_names: ShortNames) -> Result<Upstream> {
-        anyhow::ensure!(self.max_connections >= 2, "max_connections: at least 2");
+        anyhow::ensure!(self.max_connections >= 2, "max_connections: must be at least 2");
         let credential = credential(self.username, self.password, self.password_file)?;
         Ok(Upstream {
             aliases: aliases(&name, &url),
@@ -167,7 +170,7 @@ impl<'de> Visitor<'de> for MirrorVisitor {
     type Value = Mirror;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mirror's URL, or a table with its url and login")
+        f.write_str("a mirror's URL, or a table with url and credentials")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Mirror, E> {
@@ -189,24 +192,24 @@ fn credential(
     file: Option<PathBuf>,
 ) -> Result<Option<Credential>> {
     let password = match (password, file) {
-        (Some(_), Some(_)) => anyhow::bail!("password and password_file: give one of them"),
+        (Some(_), Some(_)) => anyhow::bail!("password and password_file: set only one of them"),
         (Some(password), None) => Some(Password::Given(password)),
         (None, file) => file.map(Password::File),
     };
     match (username, password) {
         (Some(username), Some(password)) => Ok(Some(Credential { username, password })),
         (None, None) => Ok(None),
-        _ => anyhow::bail!("username and password (or password_file): give both or neither"),
+        _ => anyhow::bail!("username and password (or password_file): set both or neither"),
     }
 }
 
-/// A name must be told apart from a plain repository's first part, and fit into a path.
+/// Checks an upstream's name: it must be one path component that no plain repository starts with.
 fn checked(name: String) -> Result<String> {
     let one_part = name.parse::<RepositoryName>().is_ok() && !name.contains('/');
     anyhow::ensure!(
         one_part && is_host_like(&name),
-        "`{name}` is no upstream's name: a lower-case host as in quay.io, without a port; \
-         where it is reached is the key url"
+        "`{name}` is not a valid upstream name; use a lower-case host name without a port, such as \
+         quay.io, and set its address with the key url"
     );
     Ok(name)
 }
@@ -217,7 +220,7 @@ fn name_of(url: &Url) -> String {
     if hub { HUB.to_owned() } else { host.to_owned() }
 }
 
-/// Besides its name, `ns=` may be the host, with its port where the URL has one.
+/// Returns the other values of `ns=`: the URL's host, with and without port, and Docker Hub's names.
 fn aliases(name: &str, url: &Url) -> Vec<String> {
     let host = url.host().as_ref().map(Host::to_string).unwrap_or_default();
     let with_port = url.port().map(|port| format!("{host}:{port}"));

@@ -1,4 +1,4 @@
-//! Tokens, and where they are kept.
+//! Registry tokens and their cache.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use tracing::warn;
 
-use super::super::UpstreamError;
+use super::super::error::UpstreamError;
 use crate::metrics::Metrics;
 
-/// What the token specification says of an answer without `expires_in`.
+/// The life in seconds of a token without `expires_in` (token specification).
 const DEFAULT_LIFE: u64 = 60;
-/// What a token may have been given for may be taken away.
+/// The longest time in seconds that a token is used: the access behind it may be revoked.
 const LONGEST_LIFE: u64 = 24 * 60 * 60;
 
-/// What a token is for, and by whose login.
+/// The cache key of a token: its endpoint, its service and scope, and the login it was issued to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey {
     pub(super) realm: String,
@@ -26,37 +26,37 @@ pub(super) struct TokenKey {
     pub(super) login: [u8; 32],
 }
 
-/// A token that is good for a while.
+/// A token with its remaining life.
 #[derive(Debug, Clone)]
 pub(super) struct Token {
     pub(super) header: HeaderValue,
     life: Duration,
     refresh_at: Instant,
-    /// Shared by the copies of one token, of which one refreshes it.
+    /// Shared by all copies of the token, so that only one of them starts the refresh.
     refreshing: Arc<AtomicBool>,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct TokenResponse {
     token: Option<String>,
     access_token: Option<String>,
     expires_in: Option<u64>,
 }
 
-/// All tokens of this process; cloned by reference.
+/// The token cache of this process. Clones share it.
 #[derive(Debug, Clone)]
 pub(in super::super) struct Tokens {
-    kept: moka::future::Cache<TokenKey, Token>,
+    cache: moka::future::Cache<TokenKey, Token>,
     metrics: Arc<Metrics>,
 }
 
 impl Token {
     pub(super) fn parse(body: &[u8], now: Instant) -> Option<Self> {
-        let answer: Answer = serde_json::from_slice(body).ok()?;
+        let response: TokenResponse = serde_json::from_slice(body).ok()?;
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let text = given(answer.token).or_else(|| given(answer.access_token))?;
-        let seconds = answer.expires_in.unwrap_or(DEFAULT_LIFE).min(LONGEST_LIFE);
-        // A tenth is kept in hand, so that a token does not expire on its way.
+        let text = given(response.token).or_else(|| given(response.access_token))?;
+        let seconds = response.expires_in.unwrap_or(DEFAULT_LIFE).min(LONGEST_LIFE);
+        // The last tenth is not used, so that a token does not expire between here and the registry.
         let life = Duration::from_secs(seconds.saturating_sub(seconds.div_ceil(10)));
         Some(Self {
             header: sensitive(&format!("Bearer {text}"))?,
@@ -66,7 +66,8 @@ impl Token {
         })
     }
 
-    /// In the second half of its life, so that whoever comes late in it finds the next one.
+    /// Whether the token is in the second half of its life. A refresh then, in the background, saves
+    /// later requests from waiting for the token endpoint.
     pub(super) fn wants_refreshing(&self, now: Instant) -> bool {
         now >= self.refresh_at
     }
@@ -74,24 +75,23 @@ impl Token {
 
 impl Tokens {
     pub(in super::super) fn new(metrics: Arc<Metrics>) -> Self {
-        let kept = moka::future::Cache::builder()
-            .max_capacity(10_000)
-            .expire_after(BeforeItExpires)
-            .build();
-        Self { kept, metrics }
+        let cache =
+            moka::future::Cache::builder().max_capacity(10_000).expire_after(TokenLife).build();
+        Self { cache, metrics }
     }
 
-    /// The token kept, or the one that `fetch` brings to all who wait for it.
+    /// Returns the cached token, or fetches it. Concurrent callers share one fetch: if the caller that
+    /// started it is cancelled, moka polls the fetch of the next one.
     pub(super) async fn get(
         &self,
         key: TokenKey,
         fetch: impl Future<Output = Result<Token, UpstreamError>>,
     ) -> Result<Token, UpstreamError> {
-        let token = self.kept.try_get_with(key, self.counted(fetch)).await;
+        let token = self.cache.try_get_with(key, self.counted(fetch)).await;
         token.map_err(|error| UpstreamError::clone(&error))
     }
 
-    /// Replaces a token in the background, once; those who come meanwhile use the old one.
+    /// Replaces a token in the background, unless that is in progress. Until then the old one is used.
     pub(super) fn refresh(
         &self,
         key: TokenKey,
@@ -104,22 +104,22 @@ impl Tokens {
         let (tokens, refreshing) = (self.clone(), Arc::clone(&token.refreshing));
         tokio::spawn(async move {
             match tokens.counted(fetch).await {
-                Ok(token) => tokens.kept.insert(key, token).await,
+                Ok(token) => tokens.cache.insert(key, token).await,
                 Err(error) => {
-                    warn!(%error, "a token could not be refreshed; the old one is still used");
+                    warn!(%error, "token refresh failed; the old token stays in use");
                     refreshing.store(false, Ordering::Relaxed);
                 }
             }
         });
     }
 
-    /// Drops a token that was refused, but not the one another request has fetched since.
-    pub(super) async fn forget(&self, key: TokenKey, refused: &HeaderValue) {
+    /// Drops a token that the registry rejected, unless another request has replaced it meanwhile.
+    pub(super) async fn forget(&self, key: TokenKey, rejected: &HeaderValue) {
         use moka::ops::compute::Op;
-        let entry = self.kept.entry(key);
+        let entry = self.cache.entry(key);
         entry
-            .and_compute_with(|kept| {
-                let same = kept.is_some_and(|kept| kept.value().header == *refused);
+            .and_compute_with(|cached| {
+                let same = cached.is_some_and(|cached| cached.value().header == *rejected);
                 std::future::ready(if same { Op::Remove } else { Op::Nop })
             })
             .await;
@@ -136,15 +136,17 @@ impl Tokens {
     }
 }
 
+/// Returns a header value that `Debug` does not print.
 pub(super) fn sensitive(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-struct BeforeItExpires;
+/// Expires each entry at the end of its token's life.
+struct TokenLife;
 
-impl moka::Expiry<TokenKey, Token> for BeforeItExpires {
+impl moka::Expiry<TokenKey, Token> for TokenLife {
     fn expire_after_create(&self, _: &TokenKey, token: &Token, _: Instant) -> Option<Duration> {
         Some(token.life)
     }
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_kept_for_less_than_it_is_good_for() {
+    fn a_token_is_cached_for_nine_tenths_of_its_life() {
         for (body, seconds) in [
             (r#"{"token":"t","expires_in":300}"#, 270),
             (r#"{"access_token":"t","expires_in":60}"#, 54),
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_token_is_none() {
+    fn a_response_without_a_usable_token_is_rejected() {
         for body in ["", "<html>", "{}", r#"{"token":""}"#, r#"{"token":"a\nb"}"#, r#"{"token":7}"#]
         {
             assert_eq!(life(body), None, "{body}");
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_refreshed_in_the_second_half_of_its_life() {
+    fn a_token_is_refreshed_in_the_second_half_of_its_life() {
         let now = Instant::now();
         let token = Token::parse(br#"{"token":"t","expires_in":300}"#, now).unwrap();
         assert!(!token.wants_refreshing(now + Duration::from_secs(134)));
@@ -203,7 +205,7 @@ mod tests {
         TokenKey { realm, service: None, scope: "repository:app:pull".to_owned(), login: [0; 32] }
     }
 
-    /// Issued so long ago.
+    /// Returns a token that was issued `seconds` ago.
     fn aged(text: &str, seconds: u64) -> Result<Token, UpstreamError> {
         let issued = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
         let body = format!(r#"{{"token":"{text}","expires_in":300}}"#);
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_late_token_is_refreshed_once_while_it_is_still_used() {
+    async fn a_token_is_refreshed_once_and_used_until_then() {
         let tokens = Tokens::new(Arc::default());
         let (arrive, arrived) = tokio::sync::oneshot::channel::<()>();
         let old = tokens.get(key(), async { aged("old", 200) }).await.unwrap();
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_token_is_forgotten_but_not_its_successor() {
+    async fn a_rejected_token_is_dropped_but_not_its_successor() {
         let tokens = Tokens::new(Arc::default());
         let old = tokens.get(key(), async { aged("old", 0) }).await.unwrap();
         tokens.forget(key(), &old.header).await;
@@ -246,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_login_gets_another_token() {
+    async fn tokens_are_not_shared_between_logins() {
         let tokens = Tokens::new(Arc::default());
         tokens.get(key(), async { aged("mine", 0) }).await.unwrap();
         let other = TokenKey { login: [1; 32], ..key() };

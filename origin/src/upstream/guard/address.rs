@@ -1,16 +1,16 @@
-//! Which addresses are public: the rest of IANA's special-purpose registries is not, in whatever
-//! form of IPv6 an IPv4 address is wrapped.
+//! Classifies IP addresses by IANA's special-purpose address registries. An IPv4 address inside an IPv6
+//! address is classified as the IPv4 address, as that is where packets end up.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Metadata services that are not at a link-local address: Azure's, Alibaba's, AWS's over IPv6.
+/// The metadata services outside of the link-local range: Azure's, Alibaba's, and AWS's over IPv6.
 const METADATA: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
-/// The IPv4 address a packet to this IPv6 address ends at: mapped and compatible (RFC 4291
+/// Returns the IPv4 address inside an IPv6 address: mapped and compatible (RFC 4291
 /// §2.5.5), 6to4 (RFC 3056), NAT64 (RFC 6052), Teredo (RFC 4380).
 pub(super) fn inner(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(v6) = address else { return None };
@@ -28,7 +28,7 @@ pub(super) fn inner(address: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Whether anybody on the Internet could be meant.
+/// Whether the address is globally reachable.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match (address, inner(address)) {
         (IpAddr::V4(v4), _) | (_, Some(v4)) => is_public_v4(v4) && !METADATA.contains(&v4.into()),
@@ -36,7 +36,7 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether a cloud may hand out this machine's credentials there.
+/// Whether a cloud's metadata service, which hands out the machine's credentials, may be here.
 pub(super) fn is_metadata(address: IpAddr) -> bool {
     let address = inner(address).map_or(address, IpAddr::V4);
     let link_local = match address {
@@ -62,7 +62,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || a >= 224)
 }
 
-/// Only 2000::/3 is given out, and not all of it.
+/// Only 2000::/3 is allocated as global unicast (RFC 4291 §2.4); documentation prefixes are excluded.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     let documentation = (first, second) == (0x2001, 0xdb8) || first == 0x3fff;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_this_network_are_private_however_they_are_written() {
+    fn special_purpose_addresses_are_not_public_in_any_notation() {
         for text in [
             "10.1.2.3",
             "172.16.0.1",
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metadata_service_is_known_in_every_form() {
+    fn a_metadata_service_is_recognised_in_every_notation() {
         for text in [
             "169.254.169.254",
             "::ffff:169.254.169.254",

@@ -22,7 +22,7 @@ fn redirect(guard: &Guard, location: &str) -> Result<Url, UpstreamError> {
 }
 
 #[test]
-fn a_realm_in_the_upstreams_own_domain_gets_our_credentials() {
+fn a_realm_in_the_upstreams_own_domain_is_allowed() {
     assert!(hub().realm("https://auth.docker.io/token").is_ok());
     let local = plain("http://127.0.0.1:5000");
     assert!(local.realm("http://127.0.0.1:5001/token").is_ok());
@@ -30,7 +30,7 @@ fn a_realm_in_the_upstreams_own_domain_gets_our_credentials() {
 }
 
 #[test]
-fn a_realm_elsewhere_is_refused_unless_allowed_by_name() {
+fn a_realm_elsewhere_is_rejected_unless_its_host_is_allowed() {
     for realm in [
         "https://auth.docker.io.evil.example/token",
         "https://docker.io@evil.example/token",
@@ -55,7 +55,7 @@ fn a_realm_elsewhere_is_refused_unless_allowed_by_name() {
 }
 
 #[test]
-fn a_shared_public_suffix_is_no_shared_domain() {
+fn a_shared_public_suffix_is_not_a_shared_domain() {
     assert!(plain("https://me.github.io").realm("https://you.github.io/token").is_err());
 }
 
@@ -84,7 +84,7 @@ fn a_redirect_may_lead_to_any_public_host_over_https() {
 }
 
 #[test]
-fn a_registry_on_loopback_leads_to_its_neighbours_but_to_no_metadata_service() {
+fn a_registry_on_loopback_may_redirect_to_loopback_but_not_to_a_metadata_service() {
     let local = plain("http://127.0.0.1:5000");
     assert!(redirect(&local, "http://127.0.0.1:5001/x").is_ok());
     let open = guard("https://registry.example", |_, networks| networks.allow_private = true);
@@ -96,7 +96,7 @@ fn a_registry_on_loopback_leads_to_its_neighbours_but_to_no_metadata_service() {
 }
 
 #[test]
-fn a_listed_network_may_be_reached_and_nothing_beside_it() {
+fn only_the_listed_private_networks_may_be_reached() {
     let listed = guard("https://registry.example", |_, networks| {
         networks.allowed = vec!["10.1.0.0/16".parse().unwrap(), "fc00:1::/32".parse().unwrap()];
     });
@@ -125,11 +125,14 @@ fn a_public_name_may_not_resolve_to_a_private_address() {
     assert!(!hub().may_resolve_to("metadata.google.internal", metadata));
     let internal = plain("https://registry.corp.example");
     assert!(internal.may_resolve_to("registry.corp.example", inside));
-    assert!(!internal.may_resolve_to("registry.corp.example", metadata), "not even its own");
+    assert!(
+        !internal.may_resolve_to("registry.corp.example", metadata),
+        "not even for the registry's own name"
+    );
 }
 
 #[tokio::test]
-async fn a_name_is_vetted_each_time_it_is_looked_up() {
+async fn a_host_name_is_checked_each_time_it_is_resolved() {
     let resolve = |guard: Guard| VettedDns(Arc::new(guard)).resolve("localhost".parse().unwrap());
     assert!(resolve(hub()).await.is_err());
     assert!(resolve(plain("http://localhost:5000")).await.is_ok());

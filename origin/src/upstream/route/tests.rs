@@ -1,11 +1,11 @@
 use super::*;
 
-fn names(name: &str, aliases: &[&str], library: bool) -> Names {
+fn names(name: &str, aliases: &[&str], has_library: bool) -> UpstreamNames {
     let aliases = aliases.iter().map(|&alias| alias.to_owned()).collect();
-    Names { name: name.to_owned(), aliases, library }
+    UpstreamNames { name: name.to_owned(), aliases, has_library }
 }
 
-fn known() -> Vec<Names> {
+fn known() -> Vec<UpstreamNames> {
     vec![
         names("docker.io", &["index.docker.io"], true),
         names("quay.io", &[], false),
@@ -13,15 +13,15 @@ fn known() -> Vec<Names> {
     ]
 }
 
-/// `upstream repository name`, or the refusal.
-fn found(known: &[Names], image: &str, namespace: Option<&str>) -> Result<String, String> {
+/// Returns `UPSTREAM REPOSITORY NAME`, or the error's text.
+fn found(known: &[UpstreamNames], image: &str, namespace: Option<&str>) -> Result<String, String> {
     let route = route(known, &image.parse().unwrap(), namespace);
-    let told = |Route { upstream, repository, name }| format!("{upstream} {repository} {name}");
-    route.map(told).map_err(|error| error.to_string())
+    let text = |Route { upstream, repository, name }| format!("{upstream} {repository} {name}");
+    route.map(text).map_err(|error| error.to_string())
 }
 
 #[test]
-fn one_image_has_one_name_however_it_is_spelled() {
+fn every_spelling_of_an_image_leads_to_one_name() {
     let known = known();
     for (image, namespace, expected) in [
         ("alpine", None, "0 alpine alpine"),
@@ -43,7 +43,7 @@ fn one_image_has_one_name_however_it_is_spelled() {
 }
 
 #[test]
-fn the_default_has_the_same_rows_whether_it_is_named_or_not() {
+fn an_image_of_the_default_upstream_has_one_name_with_and_without_prefix() {
     let other = [names("gitlab.corp", &[], false)];
     assert_eq!(found(&other, "org/app", None).unwrap(), "0 org/app org/app");
     assert_eq!(found(&other, "gitlab.corp/org/app", None).unwrap(), "0 org/app org/app");
@@ -51,7 +51,7 @@ fn the_default_has_the_same_rows_whether_it_is_named_or_not() {
 }
 
 #[test]
-fn an_upstream_is_never_taken_for_a_plain_repository() {
+fn a_host_like_prefix_is_never_part_of_a_plain_repository() {
     let known = known();
     for image in ["ghcr.io/org/app", "localhost/app", "registry.corp.evil.example/app"] {
         let error = found(&known, image, None).unwrap_err();
@@ -62,26 +62,26 @@ fn an_upstream_is_never_taken_for_a_plain_repository() {
     assert_eq!(
         found(&known, "docker.io/ghcr.io/app", None).unwrap(),
         "0 ghcr.io/app docker.io/ghcr.io/app",
-        "an upstream ghcr.io that comes later finds none of its rows taken"
+        "an upstream ghcr.io that is configured later finds no rows under its name"
     );
 }
 
 #[test]
-fn a_namespace_is_a_closed_world() {
+fn an_unknown_or_contradictory_namespace_is_rejected() {
     let known = known();
-    for (image, namespace, told) in [
-        ("org/app", "ghcr.io", "no upstream registry `ghcr.io` here"),
-        ("org/app", "", "no upstream registry `` here"),
-        ("quay.io/org/app", "docker.io", "both `quay.io` and `docker.io`"),
-        ("org/app", "glpat-secret/../x", "of that ns"),
+    for (image, namespace, text) in [
+        ("org/app", "ghcr.io", "no upstream registry `ghcr.io` is configured"),
+        ("org/app", "", "no upstream registry `` is configured"),
+        ("quay.io/org/app", "docker.io", "`quay.io`, the parameter ns `docker.io`"),
+        ("org/app", "glpat-secret/../x", "registry (hidden)"),
     ] {
         let error = found(&known, image, Some(namespace)).unwrap_err();
-        assert!(error.contains(told) && !error.contains("glpat"), "{error}");
+        assert!(error.contains(text) && !error.contains("glpat"), "{error}");
     }
 }
 
 #[test]
-fn a_default_without_a_hosts_name_has_no_repositories_that_look_like_hosts() {
+fn a_default_upstream_without_a_host_name_has_no_host_like_repositories() {
     let odd = [names("registry", &[], false)];
     assert!(found(&odd, "group.x/app", Some("registry")).is_err());
     assert_eq!(found(&odd, "registry/group.x/app", None).unwrap().split(' ').next(), Some("0"));

@@ -7,7 +7,7 @@ use oci::media_type::{DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
 use super::*;
 use crate::config::WhenRefused;
 use crate::db::manifests::StoredManifest;
-use crate::upstream::UpstreamError;
+use crate::upstream::{ProtocolError, UpstreamError};
 
 const NOW: i64 = 1_800_000_000_000;
 
@@ -175,7 +175,7 @@ fn head_response(head: &str) -> Result<ManifestHead, FetchError> {
 fn failure(response: &str) -> FetchError {
     let error = match response {
         "panic" => return FetchError::Internal,
-        "nonsense" => UpstreamError::Protocol("nonsense"),
+        "nonsense" => ProtocolError::NotAManifest.into(),
         "timeout" => UpstreamError::Timeout,
         "unreachable" => UpstreamError::Unreachable("connection refused".to_owned()),
         "rate limited" => UpstreamError::RateLimited { seconds: 1 },

@@ -1,31 +1,33 @@
-//! What a registry says about its rate limit: `Retry-After` (RFC 9110 §10.2.3), Docker Hub's
-//! `RateLimit-Limit: 100;w=21600`, and the IETF drafts' `RateLimit-Reset` and `RateLimit`.
+//! A registry's rate limit as its responses report it: Docker Hub's `RateLimit-Limit: 100;w=21600`,
+//! and `RateLimit-Reset`, `RateLimit` and `RateLimit-Policy` of the IETF drafts.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::HeaderMap;
 
-/// Left alone for so long where a 429 does not say.
-const UNSAID: Duration = Duration::from_secs(30);
-const SHORTEST: Duration = Duration::from_secs(1);
-/// A longer wait is asked about again: the clock may be wrong, or the limit raised meanwhile.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+use super::retry_after;
 
-/// The state of a rate limit; what the registry leaves out is `None`.
+/// The pause after a 429 that names none.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(30);
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+/// A longer pause is cut to this: a clock may be wrong, or the limit may be raised meanwhile.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// The state of a rate limit; what the registry does not report is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Quota {
-    /// Requests the window allows.
+pub(super) struct Quota {
+    /// Requests allowed per window.
     pub limit: Option<u64>,
-    /// Requests left in it.
+    /// Requests left in the window.
     pub remaining: Option<u64>,
     /// The window's length in seconds.
     pub window: Option<u64>,
-    /// Seconds until there are more.
+    /// Seconds until the limit resets.
     pub reset: Option<u64>,
 }
 
 impl Quota {
-    /// Reads an answer's headers; `None`: they say nothing about a limit.
+    /// Reads a response's headers. `None`: they report no limit.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let field = |name| Item::tightest(headers, name);
         let (limit, remaining) = (field("ratelimit-limit"), field("ratelimit-remaining"));
@@ -48,31 +50,21 @@ impl Quota {
     }
 }
 
-/// How long a registry that answered 429 is left alone.
+/// Returns how long no request is sent after a 429 with these headers.
 pub(super) fn pause(headers: &HeaderMap, now: SystemTime) -> Duration {
-    let said = super::text(headers, "retry-after").and_then(|text| retry_after(&text, now));
     let reset = || Quota::of(headers)?.reset.map(Duration::from_secs);
-    said.or_else(reset).unwrap_or(UNSAID).clamp(SHORTEST, LONGEST)
+    let pause = retry_after::parse(headers, now).or_else(reset);
+    pause.unwrap_or(DEFAULT_PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
 }
 
-fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a u64 holds are a long time, too.
-        return Some(text.parse().map_or(Duration::MAX, Duration::from_secs));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
-/// `100;w=21600` or `"default";r=50;t=30`.
+/// One limit with its parameters: `100;w=21600` or `"default";r=50;t=30`.
 struct Item<'h> {
     value: Option<u64>,
     parameters: Vec<(&'h str, u64)>,
 }
 
 impl<'h> Item<'h> {
-    /// Of several the one with the least left.
+    /// Returns the limit with the least left, if the registry reports several.
     fn tightest(headers: &'h HeaderMap, name: &str) -> Option<Self> {
         let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         let items = lines.flat_map(|line| line.split(',')).map(Self::parse);
@@ -111,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date_and_always_bounded() {
+    fn the_pause_after_a_429_is_bounded() {
         let now = at("Sun, 06 Nov 1994 08:49:37 GMT");
         for (text, seconds) in [
             ("7", 7),
@@ -134,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_hubs_headers_are_read() {
+    fn docker_hubs_headers_are_accepted() {
         let hub = headers(&[
             ("ratelimit-limit", "100;w=21600"),
             ("ratelimit-remaining", "76;w=21600"),
@@ -146,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_of_the_drafts_are_read() {
+    fn both_forms_of_the_ietf_drafts_are_accepted() {
         let early = headers(&[
             ("ratelimit-limit", "10, 100;w=60"),
             ("ratelimit-remaining", "9"),
@@ -164,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_nothing() {
+    fn headers_without_a_limit_report_none() {
         assert_eq!(Quota::of(&headers(&[])), None);
         let odd = headers(&[("ratelimit-limit", "lots"), ("ratelimit", ";;=,")]);
         assert_eq!(Quota::of(&odd), None);
