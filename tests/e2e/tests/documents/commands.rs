@@ -83,7 +83,9 @@ fn subcommands(program: &str) -> Vec<String> {
 fn command_lines_of_our_programs_are_accepted() {
     let mut defects = Vec::new();
     for line in documents().iter().flat_map(command_lines) {
-        if line.words.len() < 2 || !PROGRAMS.contains(&line.program()) {
+        // `origin a_jwt_…` is a test.
+        let is_test = line.words.get(1).is_some_and(|word| word.ends_with('…'));
+        if line.words.len() < 2 || is_test || !PROGRAMS.contains(&line.program()) {
             continue;
         }
         // With `--help` at the end, clap parses what stands before it and runs nothing.
