@@ -1,146 +1,105 @@
-//! Who is asking: credentials in, an identity out. What it may do is policy's to say.
+//! Authentication: turns credentials into identities, and issues tokens. What an identity may do is
+//! decided by `access`.
 
-use std::sync::Arc;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use jsonwebtoken::jwk::JwkSet;
 
-use crate::config::{Config, ExposeSecret as _, SecretString};
+use crate::config::{Config, ExposeSecret as _};
 use crate::db::Db;
-use crate::db::groups::UserId;
-use crate::error::Error;
 
-pub use jwt::{AccessEntry, AccessMeta, Issued, Jwt};
+use jwt::JwtSigner;
+use verified::VerifiedTokens;
+
+pub use credential::Credential;
+pub use error::AuthError;
+pub use identity::Identity;
+pub use jwt::{AccessEntry, AccessMeta, Issued};
 pub use service::Service;
 
 pub mod certificate;
+mod credential;
+mod error;
+mod identity;
 mod jwt;
 pub mod key;
-mod known;
 pub mod personal;
 mod service;
+mod verified;
 
-/// The organization every group of a Cell belongs to, until organizations are modelled.
-const DEFAULT_ORGANIZATION: u64 = 1;
-
-/// An authenticated user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The user's key in this Cell.
-    pub user: UserId,
-    /// The user's name.
-    pub username: Arc<str>,
-}
-
-/// What an `Authorization` header holds.
-#[derive(Debug, Clone)]
-pub enum Credential {
-    /// A user name, which is not looked at, and a token as password (RFC 7617).
-    Basic(SecretString),
-    /// A JWT of ours, presumably (RFC 6750).
-    Bearer(SecretString),
-}
-
-impl Credential {
-    /// Reads the header. `None`: there is none.
-    ///
-    /// # Errors
-    /// [`Error::BadAuthorization`]: several, another scheme, or one that cannot be decoded.
-    pub fn of(headers: &HeaderMap) -> Result<Option<Self>, Error> {
-        let mut all = headers.get_all(AUTHORIZATION).iter();
-        let Some(header) = all.next() else { return Ok(None) };
-        if all.next().is_some() {
-            return Err(Error::BadAuthorization("there are several"));
-        }
-        let text = header.to_str().map_err(|_| Error::BadAuthorization("not ASCII"))?;
-        let (scheme, value) =
-            text.trim().split_once(' ').ok_or(Error::BadAuthorization("no value"))?;
-        if scheme.eq_ignore_ascii_case("bearer") {
-            return Ok(Some(Self::Bearer(SecretString::from(value.trim().to_owned()))));
-        }
-        if !scheme.eq_ignore_ascii_case("basic") {
-            return Err(Error::BadAuthorization("neither Basic nor Bearer"));
-        }
-        let decoded =
-            STANDARD.decode(value.trim()).ok().and_then(|raw| String::from_utf8(raw).ok());
-        let pair = decoded.ok_or(Error::BadAuthorization("Basic, but not base64 of text"))?;
-        let (_, password) =
-            pair.split_once(':').ok_or(Error::BadAuthorization("Basic, but without a colon"))?;
-        Ok(Some(Self::Basic(SecretString::from(password.to_owned()))))
-    }
-}
-
-/// Turns credentials into identities.
+/// Authenticates requests and issues JWTs.
 #[derive(Debug)]
 pub struct Authenticator {
     db: Db,
-    jwt: Jwt,
-    known: known::Known,
+    jwt: JwtSigner,
+    verified: VerifiedTokens,
     cell: u64,
 }
 
 impl Authenticator {
-    /// With the key the configuration names.
+    /// Creates an authenticator with the key that the configuration names.
     ///
     /// # Errors
-    /// The key cannot be read or made.
+    /// The key cannot be loaded or created.
     pub fn new(config: &Config, db: Db) -> anyhow::Result<Self> {
-        let key = key::load_or_make(&config.auth.signing_key)?;
-        let jwt = Jwt::new(config, &key)?;
-        Ok(Self { db, jwt, known: known::Known::new(), cell: config.cell.id })
+        let key = key::load_or_create(&config.auth.signing_key)?;
+        let jwt = JwtSigner::new(config, &key)?;
+        Ok(Self { db, jwt, verified: VerifiedTokens::new(), cell: config.cell.id })
     }
 
-    /// Who sends this request to the registry.
+    /// Authenticates a request to the registry API.
     ///
     /// # Errors
-    /// Nobody ([`Error::Unauthenticated`]), or a bad credential.
-    pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, Error> {
-        match Credential::of(headers)? {
+    /// The credential is missing, malformed or invalid, or the database fails.
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Identity, AuthError> {
+        match Credential::from_headers(headers)? {
             Some(Credential::Bearer(token)) => self.bearer(token.expose_secret()),
             Some(Credential::Basic(password)) => {
-                self.owner(password.expose_secret()).await?.ok_or(Error::Unauthenticated)
+                self.token_owner(password.expose_secret()).await?.ok_or(AuthError::Unauthenticated)
             }
-            None => Err(Error::Unauthenticated),
+            None => Err(AuthError::Unauthenticated),
         }
     }
 
-    /// Who asks for a JWT. A token that names another Cell is no wrong password: here it proves
-    /// nothing, and the edge sent it here because of what was asked for.
+    /// Authenticates a request for a JWT. Another Cell's token is told apart from a wrong password: the
+    /// edge chose this Cell because of the requested scopes, so the client made no mistake.
     ///
     /// # Errors
-    /// [`Error::WrongCredential`], [`Error::ForeignCredential`], or the database fails.
-    pub async fn log_in(&self, headers: &HeaderMap) -> Result<Identity, Error> {
-        let Some(Credential::Basic(password)) = Credential::of(headers)? else {
-            return Err(Error::WrongCredential);
+    /// [`AuthError::WrongCredential`], [`AuthError::ForeignCredential`], a malformed header, or the
+    /// database fails.
+    pub async fn log_in(&self, headers: &HeaderMap) -> Result<Identity, AuthError> {
+        let Some(Credential::Basic(password)) = Credential::from_headers(headers)? else {
+            return Err(AuthError::WrongCredential);
         };
         let password = password.expose_secret();
-        if let Some(identity) = self.owner(password).await? {
+        if let Some(identity) = self.token_owner(password).await? {
             return Ok(identity);
         }
         match personal::cell_of(password) {
-            Some(cell) if cell != self.cell => Err(Error::ForeignCredential),
-            _ => Err(Error::WrongCredential),
+            Some(cell) if cell != self.cell => Err(AuthError::ForeignCredential),
+            _ => Err(AuthError::WrongCredential),
         }
     }
 
-    /// Who asks for a JWT where anybody may. `None`: nobody this Cell knows. A token of another
-    /// Cell takes nothing away: its owner gets what anybody gets.
+    /// Authenticates a request for a JWT that may be anonymous. `None` means anonymous, which includes
+    /// the owner of another Cell's token.
     ///
     /// # Errors
-    /// [`Error::WrongCredential`], or the database fails.
-    pub async fn log_in_or_not(&self, headers: &HeaderMap) -> Result<Option<Identity>, Error> {
+    /// [`AuthError::WrongCredential`], a malformed header, or the database fails.
+    pub async fn log_in_optional(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<Identity>, AuthError> {
         if !headers.contains_key(AUTHORIZATION) {
             return Ok(None);
         }
         match self.log_in(headers).await {
-            Err(Error::ForeignCredential) => Ok(None),
-            known => known.map(Some),
+            Err(AuthError::ForeignCredential) => Ok(None),
+            result => result.map(Some),
         }
     }
 
-    /// Signs a JWT for an identity, or for anybody.
+    /// Signs a JWT for an identity, or an anonymous one.
     ///
     /// # Errors
     /// Signing fails.
@@ -149,26 +108,26 @@ impl Authenticator {
         service: Service,
         identity: Option<&Identity>,
         access: Vec<AccessEntry>,
-    ) -> Result<Issued, Error> {
+    ) -> Result<Issued, AuthError> {
         self.jwt.issue(service, identity, access)
     }
 
     /// The public keys, as a JWK Set (RFC 7517 §5).
     #[must_use]
-    pub fn jwks(&self) -> &serde_json::Value {
+    pub fn jwks(&self) -> &JwkSet {
         self.jwt.jwks()
     }
 
-    fn bearer(&self, token: &str) -> Result<Identity, Error> {
-        if let Some(identity) = self.known.owner(token) {
+    fn bearer(&self, token: &str) -> Result<Identity, AuthError> {
+        if let Some(identity) = self.verified.identity(token) {
             return Ok(identity);
         }
         let verified = self.jwt.verify(token)?;
-        self.known.remember(token, verified.clone());
+        self.verified.insert(token, verified.clone());
         Ok(verified.identity)
     }
 
-    async fn owner(&self, token: &str) -> Result<Option<Identity>, Error> {
+    async fn token_owner(&self, token: &str) -> Result<Option<Identity>, AuthError> {
         let owner = self.db.token_owner(token).await?;
         Ok(owner.map(|owner| Identity { user: owner.user, username: owner.username.into() }))
     }

@@ -1,4 +1,4 @@
-//! Rows: one SQL text for SQLite and PostgreSQL, one file per question asked of them.
+//! The Cell's database: one SQL text for SQLite and PostgreSQL, one file per topic.
 
 use std::cmp::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,19 +24,19 @@ mod migrations;
 pub mod tags;
 pub mod tokens;
 
-/// Why a question could not be answered, or what it took for granted.
+/// Why a query or a migration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The database failed or cannot be reached.
+    /// The database failed or is unreachable.
     #[error("the database failed: {0}")]
     Sql(#[from] sqlx::Error),
-    /// The schema could not be brought up to date.
-    #[error("the database's schema could not be migrated: {0}")]
+    /// The schema could not be migrated.
+    #[error("the database schema could not be migrated: {0}")]
     Migrate(#[from] MigrateError),
-    /// A later version of this program has migrated the schema.
+    /// A newer version of this program has migrated the schema.
     #[error(
-        "the database's schema has version {found}, this program knows {known} at most: a newer \
-         origin has migrated it. Run that one, or restore the backup from before"
+        "the database schema has version {found}, but this program supports at most {known}: a newer \
+         origin has migrated it. Run that version, or restore a backup made before the migration"
     )]
     Newer {
         /// The schema's version.
@@ -44,9 +44,10 @@ pub enum DbError {
         /// The last version this program knows.
         known: i64,
     },
-    /// The schema is not up to date.
+    /// The schema is out of date.
     #[error(
-        "the database's schema has version {found}, this program needs {known}: run `origin migrate`"
+        "the database schema has version {found}, but this program needs {known}: run \
+         `origin migrate`"
     )]
     Older {
         /// The schema's version.
@@ -54,38 +55,38 @@ pub enum DbError {
         /// The version this program needs.
         known: i64,
     },
-    /// A row holds what no version of this program wrote.
-    #[error("a row of `{table}` is not readable: {why}")]
+    /// A row holds a value that no version of this program writes.
+    #[error("table `{table}` holds an invalid row: {why}")]
     Corrupt {
         /// The table.
         table: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the row.
         why: String,
     },
-    /// A row of that name is there already.
-    #[error("`{0}` exists already")]
+    /// The name is taken.
+    #[error("`{0}` already exists")]
     Exists(String),
-    /// No row of that name.
-    #[error("there is no {what} `{name}`")]
+    /// No row has this name.
+    #[error("{what} `{name}` does not exist")]
     Missing {
-        /// What was looked for.
+        /// The kind of row.
         what: &'static str,
-        /// Its name.
+        /// The name that was looked up.
         name: String,
     },
 }
 
 impl DbError {
-    /// Whether the database answered, and only what another one wrote meanwhile was in the way.
+    /// Whether a concurrent transaction caused the failure; the database itself works.
     pub(crate) fn is_conflict(&self) -> bool {
         let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
         error.is_foreign_key_violation()
-            || error.code().is_some_and(|code| IN_THE_WAY.contains(&code.as_ref()))
+            || error.code().is_some_and(|code| CONFLICT_CODES.contains(&code.as_ref()))
     }
 }
 
-/// PostgreSQL's serialization failure, deadlock and lock timeout (its Appendix A).
-const IN_THE_WAY: [&str; 3] = ["40001", "40P01", "55P03"];
+/// PostgreSQL's serialization failure, deadlock and lock timeout (PostgreSQL, Appendix A).
+const CONFLICT_CODES: [&str; 3] = ["40001", "40P01", "55P03"];
 
 /// A pool of connections to the Cell's database.
 #[derive(Debug, Clone)]
@@ -96,55 +97,56 @@ pub struct Db {
 }
 
 impl Db {
-    /// Connects; a missing SQLite file is made.
+    /// Connects to the database, and creates a missing SQLite file.
     ///
     /// # Errors
-    /// The database cannot be reached or refuses the login.
+    /// The database is unreachable or refuses the login.
     pub async fn open(config: &config::Database) -> Result<Self, DbError> {
         sqlx::any::install_default_drivers();
         let kind = Kind::of(config.url.expose_secret());
         let uses = Counter::default();
-        let (at_first, later) = (uses.clone(), uses.clone());
+        let (new, reused) = (uses.clone(), uses.clone());
         let pool = AnyPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(config.acquire_timeout)
             .test_before_acquire(false)
-            .before_acquire(move |connection, known| {
-                later.inc();
+            .before_acquire(move |connection, meta| {
+                reused.inc();
                 Box::pin(async move {
-                    if known.idle_for > TRUSTED_FOR {
+                    if meta.idle_for > PING_AFTER_IDLE {
                         connection.ping().await?;
                     }
                     Ok(true)
                 })
             })
             .after_connect(move |connection, _| {
-                at_first.inc();
-                Box::pin(async move { connection.execute(kind.session()).await.map(drop) })
+                new.inc();
+                Box::pin(async move { connection.execute(kind.session_setup()).await.map(drop) })
             })
             .connect(&with_create_mode(config.url.expose_secret()))
             .await?;
         Ok(Self { pool, kind, uses })
     }
 
-    /// How often a connection was taken from the pool: once a question, once a transaction.
+    /// Counts how often a connection was taken from the pool: once per query or transaction.
     #[must_use]
     pub fn uses(&self) -> Counter {
         self.uses.clone()
     }
 
-    /// Brings the schema up to date, one origin at a time; a schema newer than this program is refused.
+    /// Migrates the schema; origins that start together take turns. Refuses a schema newer than this
+    /// program.
     ///
     /// # Errors
-    /// The database refuses, or knows a migration this program does not.
+    /// [`DbError::Newer`], or a migration fails.
     pub async fn migrate(&self) -> Result<(), DbError> {
         self.migrate_to(None).await
     }
 
     async fn migrate_to(&self, version: Option<i64>) -> Result<(), DbError> {
         let migrated = match self.kind {
-            Kind::Sqlite => self.migrate_locked(version).await,
-            Kind::Postgres => self.migrate_by_lock(version).await,
+            Kind::Sqlite => self.migrate_sqlite(version).await,
+            Kind::Postgres => self.migrate_postgres(version).await,
         };
         match migrated {
             Err(DbError::Migrate(MigrateError::VersionMissing(_))) => Err(self.newer().await?),
@@ -152,15 +154,16 @@ impl Db {
         }
     }
 
-    /// SQLite has no lock but that of a transaction which may write from its start.
-    async fn migrate_locked(&self, version: Option<i64>) -> Result<(), DbError> {
+    /// SQLite has no advisory lock: a write transaction excludes the other origins.
+    async fn migrate_sqlite(&self, version: Option<i64>) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
         MIGRATIONS.run_direct(version, &mut *transaction, false).await?;
         Ok(transaction.commit().await?)
     }
 
-    /// The lock is the session's, and a failed migration keeps it: the session ends here.
-    async fn migrate_by_lock(&self, version: Option<i64>) -> Result<(), DbError> {
+    /// PostgreSQL's advisory lock belongs to the session, and a failed migration does not release it.
+    /// So the session is closed here instead of returning to the pool.
+    async fn migrate_postgres(&self, version: Option<i64>) -> Result<(), DbError> {
         let mut session = self.pool.acquire().await?.detach();
         session.execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
         let migrated = MIGRATIONS.run_direct(version, &mut session, false).await;
@@ -173,10 +176,10 @@ impl Db {
         Ok(DbError::Newer { found, known })
     }
 
-    /// Finds the schema as this program knows it, or changes nothing.
+    /// Verifies that the schema is the one this program expects, without changing it.
     ///
     /// # Errors
-    /// [`DbError::Newer`], [`DbError::Older`], or there is no schema at all.
+    /// [`DbError::Newer`], [`DbError::Older`], or there is no schema.
     pub async fn expect_current(&self) -> Result<(), DbError> {
         let (found, known) = self.versions().await?;
         match found.cmp(&known) {
@@ -186,7 +189,7 @@ impl Db {
         }
     }
 
-    /// The schema's, and the last this program knows.
+    /// Returns the schema's version and the last version this program knows.
     async fn versions(&self) -> Result<(i64, i64), DbError> {
         let sql = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations";
         let (found,): (i64,) = sqlx::query_as(sql).fetch_one(&self.pool).await?;
@@ -194,19 +197,19 @@ impl Db {
         Ok((found, known.unwrap_or_default()))
     }
 
-    /// Begins what writes, too: a reader that became a writer would find SQLite locked.
+    /// Opens a write transaction at once: upgrading a read transaction would hit SQLite's lock.
     async fn begin(&self) -> Result<Transaction<'static, Any>, DbError> {
         Ok(self.pool.begin_with(self.kind.begin()).await?)
     }
 
-    /// Does what no question asked of it does, on one connection.
+    /// Runs SQL that no method covers.
     #[cfg(test)]
     pub(crate) async fn execute(&self, sql: String) {
         let mut connection = self.pool.acquire().await.unwrap();
         connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
     }
 
-    /// Whether the database answers.
+    /// Verifies that the database responds.
     ///
     /// # Errors
     /// It does not.
@@ -216,10 +219,10 @@ impl Db {
     }
 }
 
-/// A connection idle for longer is asked whether it still lives, before a request relies on it.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// A connection that was idle for longer is pinged before a request uses it.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
-/// What differs between databases, and all that does.
+/// Everything that differs between the two databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Sqlite,
@@ -231,9 +234,10 @@ impl Kind {
         if url.starts_with("sqlite:") { Self::Sqlite } else { Self::Postgres }
     }
 
-    /// What a new connection is told. SQLite: WAL lets pulls read while a fill commits; NORMAL loses
-    /// no committed row to a killed process. PostgreSQL: an answer later than that is for nobody.
-    fn session(self) -> &'static str {
+    /// Returns the SQL that sets a new connection up. SQLite: WAL lets pulls read while a fill
+    /// commits, and with NORMAL a killed process loses no committed row. PostgreSQL: queries time
+    /// out after 10 s; the client has gone by then.
+    fn session_setup(self) -> &'static str {
         match self {
             Self::Sqlite => {
                 "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
@@ -262,7 +266,7 @@ fn with_create_mode(url: &str) -> String {
     }
 }
 
-/// Milliseconds since 1970, as every time column holds them.
+/// Returns the time in milliseconds since 1970, the unit of every time column.
 #[must_use]
 pub fn now_millis() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -275,7 +279,7 @@ fn corrupt(table: &'static str, why: &impl ToString) -> DbError {
 
 fn exists_as(name: &str) -> impl Fn(sqlx::Error) -> DbError + '_ {
     move |error| match error.as_database_error() {
-        Some(known) if known.is_unique_violation() => DbError::Exists(name.to_owned()),
+        Some(error) if error.is_unique_violation() => DbError::Exists(name.to_owned()),
         _ => DbError::Sql(error),
     }
 }

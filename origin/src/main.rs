@@ -1,16 +1,20 @@
-//! `origin`: one Cell's dependency proxy, and the commands its operator needs.
+//! `origin`: one Cell's dependency proxy, and its operator's commands.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use gitlab::group_path::GroupPath;
+use origin::access::{Role, Visibility};
 use origin::config::{Config, ExposeSecret as _};
-use origin::db::groups::{Role, Visibility};
 use origin::reload::Watch;
 use origin::{App, admin, inject};
 use runtime::log::{self, Format};
 use runtime::signals::StopSignals;
+use strum::{EnumMessage, IntoEnumIterator};
 use tokio::net::TcpListener;
 use tracing::warn;
 
@@ -18,7 +22,7 @@ use tracing::warn;
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
-    /// The configuration file; every key is explained in origin.example.toml.
+    /// The configuration file. origin.example.toml documents every key.
     #[arg(long, short, env = "ORIGIN_CONFIG", global = true, default_value = "origin.toml")]
     config: PathBuf,
     #[command(subcommand)]
@@ -27,73 +31,98 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve until SIGINT or SIGTERM, then let requests under way end; a second one ends at once.
+    /// Serve until SIGINT or SIGTERM, then drain; a second signal exits at once.
     ///
-    /// Changed upstreams and password files are used within a second or so, and at once on SIGHUP;
-    /// what is wrong is refused and logged, and the former ones are still used. Everything else in
-    /// the file is read at the start only.
+    /// Changes to upstreams and password files take effect within about a second, or at once on
+    /// SIGHUP. An invalid change is rejected and logged, and the previous upstreams stay in use.
+    /// Every other key is read at startup only.
     Serve {
-        /// Log as JSON, a line an event.
+        /// Log one JSON object per event.
         #[arg(long, env = "ORIGIN_LOG_JSON")]
         log_json: bool,
     },
-    /// Bring the database's schema up to date and exit.
+    /// Migrate the database schema and exit.
     Migrate,
-    /// Say what is wrong with the configuration file and exit.
+    /// Validate the configuration file and exit.
     CheckConfig,
-    /// Compare rows, objects and bytes with each other, and tell each defect in a line: its kind,
-    /// blob or manifest, digest. Exits with 0 where nothing is wrong or all is mended, 1 where
-    /// something stays wrong, 2 where it could not be found out. Origins may serve meanwhile.
+    /// Compare the database with the object store, and print one line per defect.
+    ///
+    /// A line names the kind of defect, `blob` or `manifest`, and the digest. Exit status: 0 if there
+    /// is no defect or all were repaired, 1 if a defect remains, 2 if the check failed. Origins may
+    /// serve meanwhile.
     Check {
-        /// Remove what is wrong, and what leads to it: the next pull fetches it again.
+        /// Delete defective rows and objects, and the links to them. The next pull fetches the content
+        /// again.
         #[arg(long)]
         repair: bool,
-        /// Compare lengths only, and read no bytes.
+        /// Compare sizes only; do not read the content.
         #[arg(long)]
         quick: bool,
     },
-    /// Make a group, as `acme` or `acme/team`; one that is there stays as it is.
+    /// Create a group, such as `acme` or `acme/team`; an existing group stays as it is.
     CreateGroup {
         /// The group's full path.
-        path: String,
-        /// Let anybody pull from its part of the container registry.
+        path: GroupPath,
+        /// Let everyone pull from the group's container registry.
         #[arg(long)]
         public: bool,
     },
-    /// Change who may pull from a group's part of the container registry without being a member.
+    /// Change who may pull from a group's container registry without being a member.
     SetVisibility {
         /// The group's full path.
-        path: String,
-        /// Nobody, or anybody.
+        path: GroupPath,
+        /// The new visibility.
+        #[arg(value_parser = enum_parser::<Visibility>())]
         visibility: Visibility,
     },
-    /// Make a user; one that is there stays as it is.
+    /// Create a user; an existing user stays as it is.
     CreateUser {
         /// The user's name.
         username: String,
     },
-    /// Make a user a member of a group and of the groups below it, or change a member's role.
+    /// Make a user a member of a group and its subgroups, or change a member's role.
     AddMember {
         /// The group's full path.
-        group: String,
+        group: GroupPath,
         /// The user's name.
         username: String,
-        /// What the member may do.
-        #[arg(long, default_value = "developer")]
+        /// The member's role. Each role includes the rights of the roles before it.
+        #[arg(long, default_value = "developer", value_parser = enum_parser::<Role>())]
         role: Role,
     },
-    /// Make a personal access token and print it; it is shown this once.
+    /// Create a personal access token and print it. It cannot be printed again.
     CreateToken {
-        /// The user it stands for.
+        /// The user the token authenticates.
         username: String,
-        /// What it is for, to tell it from others.
+        /// A name to tell the user's tokens apart.
         #[arg(long, default_value = "docker")]
         name: String,
     },
-    /// Print the certificate by which the Cell's container registry knows this Cell's tokens: its
-    /// `auth.token.rootcertbundle`. CNCF distribution 3 takes the answer of /oauth/discovery/keys
-    /// instead, as `auth.token.jwks`.
+    /// Print the certificate with which the Cell's container registry verifies this Cell's tokens.
+    ///
+    /// It is the registry's `auth.token.rootcertbundle`. CNCF distribution 3 uses the response of
+    /// /oauth/discovery/keys as `auth.token.jwks` instead.
     RegistryCertificate,
+}
+
+/// Accepts the names of an enum's variants; the help shows their doc comments.
+fn enum_parser<T>() -> impl TypedValueParser<Value = T>
+where
+    T: IntoEnumIterator
+        + EnumMessage
+        + Into<&'static str>
+        + FromStr
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    T::Err: std::error::Error + Send + Sync,
+{
+    let names = T::iter().map(|value| {
+        let help = value.get_documentation().unwrap_or_default();
+        PossibleValue::new(value.into()).help(help)
+    });
+    PossibleValuesParser::new(names).try_map(|name| name.parse())
 }
 
 #[tokio::main]
@@ -111,13 +140,13 @@ async fn main() -> ExitCode {
 }
 
 impl Command {
-    /// A check that found something differs from one that could not look.
+    /// A check that found defects exits with 1, so one that failed must differ.
     fn failure(&self) -> ExitCode {
         if matches!(self, Self::Check { .. }) { ExitCode::from(2) } else { ExitCode::FAILURE }
     }
 }
 
-/// `false`: it was done, and something is wrong.
+/// Returns `false` if the command succeeded and found defects.
 async fn run(cli: Cli) -> Result<bool> {
     if let Command::Serve { log_json } = cli.command {
         return serve(&cli.config, log_json).await.map(|()| true);
@@ -133,7 +162,7 @@ async fn command(config: &Config, command: Command) -> Result<()> {
     match command {
         Command::Migrate => admin::open(config).await.map(drop),
         Command::CheckConfig => {
-            println!("nothing is wrong with it");
+            println!("configuration OK");
             Ok(())
         }
         Command::Check { .. } | Command::Serve { .. } => Ok(()),

@@ -1,39 +1,39 @@
-//! JWTs this Cell issues and accepts (RFC 7519; claims after the CNCF token specification).
+//! The JWTs that this Cell issues and accepts (RFC 7519; the claims follow the CNCF distribution token
+//! specification).
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
+use super::error::AuthError;
+use super::identity::{DEFAULT_ORGANIZATION, Identity};
 use super::key::SigningKey;
-use super::known::Verified;
-use super::{DEFAULT_ORGANIZATION, Identity, Service};
+use super::service::Service;
+use super::verified::VerifiedToken;
+use crate::access::UserId;
 use crate::config::{Config, SecretString};
-use crate::db::groups::UserId;
-use crate::error::Error;
 
-/// Clocks of a Cell's machines differ by this much at most, in seconds.
+/// The largest clock difference within a Cell, in seconds.
 const LEEWAY: u64 = 5;
 
-/// One repository a token speaks of.
+/// The actions that a token grants on one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessEntry {
-    /// `repository`.
+    /// Always `repository`.
     #[serde(rename = "type")]
     pub resource_type: String,
     /// The repository's full path.
     pub name: String,
-    /// What was granted.
+    /// The granted actions.
     pub actions: Vec<String>,
-    /// Where the repository belongs.
+    /// GitLab's additions.
     pub meta: AccessMeta,
 }
 
-/// What GitLab's tokens say of a repository besides.
+/// What GitLab adds to an [`AccessEntry`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessMeta {
     /// The organization of the repository's group.
@@ -41,7 +41,7 @@ pub struct AccessMeta {
 }
 
 impl AccessEntry {
-    /// A repository and what may be done with it.
+    /// Creates an entry.
     #[must_use]
     pub fn repository(name: String, actions: Vec<String>) -> Self {
         let meta = AccessMeta { organization_id: DEFAULT_ORGANIZATION };
@@ -49,8 +49,8 @@ impl AccessEntry {
     }
 }
 
-/// The claims; `cell_id` lets the edge route a bare `/v2/`, and proves nothing there. Without a
-/// user it is anybody's.
+/// The claims of an issued token. `cell_id` lets the edge route a bare `/v2/`; the edge does not verify
+/// it. An anonymous token has no `sub` and no `user_id`.
 #[derive(Debug, Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -68,62 +68,60 @@ struct Claims<'a> {
     access: Vec<AccessEntry>,
 }
 
-/// What of the claims says who a user of the dependency proxy is.
+/// The claims that identify a user of the dependency proxy.
 #[derive(Debug, Deserialize)]
-struct Owner {
+struct UserClaims {
     sub: String,
     cell_id: u64,
     user_id: i64,
     exp: u64,
 }
 
-/// A signed token and what the client is told of it.
+/// A signed token and its metadata.
 #[derive(Debug, Clone)]
 pub struct Issued {
     /// The JWT.
     pub token: SecretString,
-    /// Seconds until it expires.
+    /// The token's lifetime in seconds.
     pub expires_in: u64,
-    /// When it was signed.
+    /// When the token was signed.
     pub issued_at: SystemTime,
 }
 
-/// Signs and verifies with one key.
-pub struct Jwt {
+/// Signs and verifies tokens with one key.
+pub(super) struct JwtSigner {
     header: Header,
     signing: EncodingKey,
     verifying: DecodingKey,
     validation: Validation,
     issuer: String,
     cell: u64,
-    life: Duration,
-    jwks: Value,
+    lifetime: Duration,
+    jwks: JwkSet,
 }
 
-impl Jwt {
+impl JwtSigner {
     pub(super) fn new(config: &Config, key: &SigningKey) -> anyhow::Result<Self> {
-        let (x, y) = coordinates(&key.point).context("the key's public point is malformed")?;
+        let signing = EncodingKey::from_ec_der(key.pair.serialized_der());
+        let jwk = jwk(&signing, &key.id)?;
         let mut validation = Validation::new(Algorithm::ES256);
         validation.set_audience(&[Service::DependencyProxy.as_str()]);
         validation.set_issuer(&[&config.auth.issuer]);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY;
         Ok(Self {
-            signing: EncodingKey::from_ec_der(&key.pkcs8),
-            verifying: DecodingKey::from_ec_components(&x, &y)?,
-            jwks: json!({"keys": [{
-                "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256",
-                "kid": key.id, "x": x, "y": y,
-            }]}),
+            signing,
+            verifying: DecodingKey::from_jwk(&jwk)?,
+            jwks: JwkSet { keys: vec![jwk] },
             header: Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::ES256) },
             validation,
             issuer: config.auth.issuer.clone(),
             cell: config.cell.id,
-            life: config.auth.token_life,
+            lifetime: config.auth.token_life,
         })
     }
 
-    pub(super) fn jwks(&self) -> &Value {
+    pub(super) fn jwks(&self) -> &JwkSet {
         &self.jwks
     }
 
@@ -132,7 +130,7 @@ impl Jwt {
         service: Service,
         identity: Option<&Identity>,
         access: Vec<AccessEntry>,
-    ) -> Result<Issued, Error> {
+    ) -> Result<Issued, AuthError> {
         let issued_at = SystemTime::now();
         let now = issued_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let claims = Claims {
@@ -142,37 +140,63 @@ impl Jwt {
             jti: format!("{:032x}", rand::random::<u128>()),
             iat: now,
             nbf: now.saturating_sub(LEEWAY),
-            exp: now + self.life.as_secs(),
+            exp: now + self.lifetime.as_secs(),
             cell_id: self.cell,
             organization_id: DEFAULT_ORGANIZATION,
             user_id: identity.map(|identity| identity.user.0),
             access,
         };
         let token = SecretString::from(encode(&self.header, &claims, &self.signing)?);
-        Ok(Issued { token, expires_in: self.life.as_secs(), issued_at })
+        Ok(Issued { token, expires_in: self.lifetime.as_secs(), issued_at })
     }
 
-    /// A token that is not good is as if there were none: the client fetches another.
-    pub(super) fn verify(&self, token: &str) -> Result<Verified, Error> {
-        let claims = decode::<Owner>(token, &self.verifying, &self.validation)
-            .map_err(|_| Error::Unauthenticated)?
+    /// Verifies a token. An invalid one counts as missing, so that the client requests another.
+    pub(super) fn verify(&self, token: &str) -> Result<VerifiedToken, AuthError> {
+        let claims = decode::<UserClaims>(token, &self.verifying, &self.validation)
+            .map_err(|_| AuthError::Unauthenticated)?
             .claims;
-        // Two Cells could share a key by mistake; user 1 here is not user 1 there.
+        // Two Cells may share a key by mistake, and user 1 here is not user 1 there.
         if claims.cell_id != self.cell {
-            return Err(Error::Unauthenticated);
+            return Err(AuthError::Unauthenticated);
         }
         let identity = Identity { user: UserId(claims.user_id), username: claims.sub.into() };
-        Ok(Verified { identity, until: claims.exp.saturating_add(LEEWAY) })
+        Ok(VerifiedToken { identity, expires_at: claims.exp.saturating_add(LEEWAY) })
     }
 }
 
-impl std::fmt::Debug for Jwt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jwt").field("issuer", &self.issuer).finish_non_exhaustive()
+impl fmt::Debug for JwtSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwtSigner").field("issuer", &self.issuer).finish_non_exhaustive()
     }
 }
 
-fn coordinates(point: &[u8]) -> Option<(String, String)> {
-    let (x, y) = point.strip_prefix(&[4])?.split_at_checked(32)?;
-    Some((URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y)))
+/// Returns the public key as a JWK (RFC 7517).
+fn jwk(key: &EncodingKey, id: &str) -> Result<Jwk, jsonwebtoken::errors::Error> {
+    let mut jwk = Jwk::from_encoding_key(key, Algorithm::ES256)?;
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    jwk.common.key_id = Some(id.to_owned());
+    Ok(jwk)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::auth::key::tests::fixed;
+
+    #[test]
+    fn the_published_key_has_the_members_that_registries_read() {
+        let key = fixed();
+        let signing = EncodingKey::from_ec_der(key.pair.serialized_der());
+        let published = serde_json::to_value(jwk(&signing, &key.id).unwrap()).unwrap();
+        // openssl pkey -pubout -outform DER | tail -c 64
+        let expected = json!({
+            "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256",
+            "kid": "65NC:DGWH:3LCV:DWVX:WZ4W:DIPZ:NAFQ:2Z7G:VJYE:VGPX:FMZG:XRKL",
+            "x": "piL6xmty7aH9hZfFDgLislkKOQNHOuPjLETgOtVGNf0",
+            "y": "JCllLEaA5yP0PULBSr48iUVJ6VWwe3f_r4rMfddNnNg",
+        });
+        assert_eq!(published, expected);
+    }
 }

@@ -1,87 +1,74 @@
 //! The key that signs JWTs: P-256, in a PKCS#8 PEM file (RFC 5958, RFC 7468).
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use data_encoding::BASE32;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 
-const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-const END: &str = "-----END PRIVATE KEY-----";
-
-/// A private key and its public point.
+/// A signing key and its id.
 pub struct SigningKey {
-    pub(super) pkcs8: Vec<u8>,
-    /// The uncompressed point: 0x04, x, y (SEC 1 §2.3.3).
-    pub(super) point: Vec<u8>,
-    /// What JWTs name the key by: libtrust's fingerprint. Registries that read `rootcertbundle` work it
-    /// out themselves, those that read a JWK Set find it there.
+    pub(super) pair: KeyPair,
+    /// The `kid` of the JWTs: libtrust's fingerprint. Registries that use `rootcertbundle` compute it
+    /// from the certificate; those that use a JWK Set look it up there.
     pub(super) id: String,
 }
 
-impl std::fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SigningKey(…)")
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// Reads the key, or makes one that only this user can read.
+/// Loads the key; creates a missing one that only this user can read.
 ///
 /// # Errors
-/// The file cannot be read or written, or is not such a key; the text names it.
-pub fn load_or_make(path: &Path) -> Result<SigningKey> {
+/// The file cannot be read or written, or holds no P-256 key. The message names the file.
+pub fn load_or_create(path: &Path) -> Result<SigningKey> {
     if !path.exists() {
-        make(path).with_context(|| format!("cannot make the key {}", path.display()))?;
+        create(path).with_context(|| format!("cannot create the key {}", path.display()))?;
     }
-    load(path).with_context(|| format!("in the key {}", path.display()))
+    load(path).with_context(|| format!("cannot load the key {}", path.display()))
 }
 
-fn make(path: &Path) -> Result<()> {
-    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())?;
-    let text = format!("{BEGIN}\n{}\n{END}\n", wrapped(&STANDARD.encode(key.as_ref())));
-    // Written aside and linked into place: two origins that start at once end with one key.
-    let aside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-    file.write_all(text.as_bytes())?;
+/// Writes the key to a temporary file and links it into place, so that origins that start together
+/// end up with the same key.
+fn create(path: &Path) -> Result<()> {
+    let pem = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?.serialize_pem();
+    let temporary = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(pem.as_bytes())?;
     file.sync_all()?;
-    let linked = fs::hard_link(&aside, path);
-    fs::remove_file(&aside)?;
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary)?;
     match linked {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-fn wrapped(base64: &str) -> String {
-    let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-    lines.join("\n")
-}
-
 fn load(path: &Path) -> Result<SigningKey> {
-    let text = fs::read_to_string(path)?;
-    let inner = text
-        .split_once(BEGIN)
-        .and_then(|(_, rest)| rest.split_once(END))
-        .context("it is not PKCS#8 PEM (`BEGIN PRIVATE KEY`)")?;
-    let pkcs8 = STANDARD.decode(inner.0.split_whitespace().collect::<String>())?;
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8)
-        .map_err(|error| anyhow::anyhow!("it is not a P-256 key: {error}"))?;
-    let point = pair.public_key().as_ref().to_vec();
-    let spki: PublicKeyX509Der<'_> = pair.public_key().as_der()?;
-    let id = fingerprint(spki.as_ref());
-    Ok(SigningKey { pkcs8, point, id })
+    parse(&fs::read(path)?)
 }
 
-/// Base32 of 240 bits of the SHA-256 of the public key (`SubjectPublicKeyInfo`, DER), in groups of
-/// four.
+fn parse(pem: &[u8]) -> Result<SigningKey> {
+    let der = PrivatePkcs8KeyDer::from_pem_slice(pem)
+        .context("not a PKCS#8 PEM file (`BEGIN PRIVATE KEY`)")?;
+    let pair = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256)
+        .context("not a P-256 key")?;
+    let id = fingerprint(&pair.subject_public_key_info());
+    Ok(SigningKey { pair, id })
+}
+
+/// Returns libtrust's fingerprint of a `SubjectPublicKeyInfo` in DER: the first 240 bits of its
+/// SHA-256 in base32, in groups of four.
 fn fingerprint(spki: &[u8]) -> String {
     let hash = Sha256::digest(spki);
     let text = BASE32.encode(hash.get(..30).unwrap_or_default());
@@ -90,13 +77,50 @@ fn fingerprint(spki: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    /// `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256`, for tests only.
+    const PEM: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgtSTUgu1vf7nPonax
+dwzKBrgexwL586vLTdVnjB7knMahRANCAASmIvrGa3Ltof2Fl8UOAuKyWQo5A0c6
+4+MsROA61UY1/SQpZSxGgOcj9D1CwUq+PIlFSelVsHt3/6+KzH3XTZzY
+-----END PRIVATE KEY-----
+";
+
+    pub(in crate::auth) fn fixed() -> SigningKey {
+        parse(PEM.as_bytes()).unwrap()
+    }
 
     #[test]
     fn a_fingerprint_is_twelve_groups_of_four() {
         let text = fingerprint(b"");
         // printf '' | openssl dgst -sha256 -binary | head -c 30 | base32
         assert_eq!(text, "4OYM:IQUY:7QOB:JGX3:6TEJ:S35Z:EQT2:4QPE:MSNZ:GTFE:SWMR:W6CS");
+    }
+
+    #[test]
+    fn the_key_id_is_the_fingerprint_of_the_public_key() {
+        // openssl pkey -pubout -outform DER | openssl dgst -sha256 -binary | head -c 30 | base32
+        let id = "65NC:DGWH:3LCV:DWVX:WZ4W:DIPZ:NAFQ:2Z7G:VJYE:VGPX:FMZG:XRKL";
+        assert_eq!(fixed().id, id);
+        let surrounded =
+            format!("Bag Attributes\n-----BEGIN X-----\nAAAA\n-----END X-----\n{PEM}x");
+        assert_eq!(parse(surrounded.as_bytes()).unwrap().id, id);
+    }
+
+    #[test]
+    fn a_key_is_created_once_and_only_its_owner_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        let created = load_or_create(&path).unwrap();
+        assert_eq!(load_or_create(&path).unwrap().id, created.id);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::write(&path, "nonsense").unwrap();
+        let error = format!("{:#}", load_or_create(&path).unwrap_err());
+        assert!(error.contains("key.pem") && error.contains("PKCS#8"), "{error}");
     }
 }

@@ -2,9 +2,9 @@
 
 use gitlab::{RoutableToken, Routing, TokenError, job_token, token};
 
-use super::DEFAULT_ORGANIZATION;
+use super::identity::DEFAULT_ORGANIZATION;
+use crate::access::UserId;
 use crate::config::SecretString;
-use crate::db::groups::UserId;
 
 /// GitLab's prefix of personal access tokens.
 const PREFIX: &str = "glpat-";

@@ -1,29 +1,22 @@
-//! What a token is for: the `service` of the token endpoint, and the `aud` of its JWTs.
+//! The services a token can be for.
 
-/// A service whose tokens this Cell issues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+use strum::{EnumString, IntoStaticStr};
+
+/// A service that accepts this Cell's tokens: the `service` of the token endpoint and the `aud` of the
+/// JWTs, as GitLab spells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Service {
-    /// This origin itself.
+    /// The origin itself.
     DependencyProxy,
-    /// The Cell's container registry, which verifies them by this Cell's key.
+    /// The Cell's container registry, which verifies the tokens with the Cell's public key.
     ContainerRegistry,
 }
 
 impl Service {
-    /// As GitLab spells it.
+    /// Returns the service's name.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DependencyProxy => "dependency_proxy",
-            Self::ContainerRegistry => "container_registry",
-        }
-    }
-
-    /// The service of that name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::DependencyProxy, Self::ContainerRegistry]
-            .into_iter()
-            .find(|service| service.as_str() == name)
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

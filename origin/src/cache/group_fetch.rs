@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::error::FetchError;
 use super::singleflight::Singleflight;
 use super::status::CacheStatus;
-use crate::db::groups::GroupId;
+use crate::access::GroupId;
 use crate::upstream::UpstreamError;
 
 /// Fetches a value once for all groups that want it at the same time, and records it once for each

@@ -16,7 +16,7 @@ use oci::{Digest, Hasher};
 
 use super::error::FetchError;
 use super::sync::lock;
-use crate::db::groups::GroupId;
+use crate::access::GroupId;
 
 use fetch::Phase;
 use folder::SpoolFolder;

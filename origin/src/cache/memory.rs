@@ -12,8 +12,8 @@ use moka::Expiry;
 use moka::sync::Cache;
 use oci::{Digest, RepositoryName, Tag};
 
+use crate::access::GroupId;
 use crate::config;
-use crate::db::groups::GroupId;
 use crate::db::tags::TaggedManifest;
 
 /// The estimated bytes an entry takes in addition to its content: keys, digests and bookkeeping.

@@ -1,13 +1,13 @@
-//! Blobs that are stored, and the groups that may see them.
+//! Stored blobs, and the groups that may see them.
 
 use oci::Digest;
 
-use super::groups::GroupId;
 use super::{Db, DbError, corrupt, now_millis};
+use crate::access::GroupId;
 use crate::inject::{self, Point};
 
 impl Db {
-    /// The size of a blob this group may see. `None`: not stored, or not linked.
+    /// Returns the size of a blob; `None` if it is not stored or not linked to this group.
     ///
     /// # Errors
     /// The database fails.
@@ -27,7 +27,8 @@ impl Db {
         row.map(|(size,)| size_of("blobs", size)).transpose()
     }
 
-    /// The size of a stored blob, whoever may see it: for callers that asked the upstream first.
+    /// Returns the size of a stored blob, whichever groups may see it. Only for callers whose upstream
+    /// has granted the blob to the group.
     ///
     /// # Errors
     /// The database fails.
@@ -39,10 +40,10 @@ impl Db {
         row.map(|(size,)| size_of("blobs", size)).transpose()
     }
 
-    /// Makes a stored blob visible to these groups; its object must be complete by now.
+    /// Makes a stored blob visible to these groups. Its object must be complete.
     ///
     /// # Errors
-    /// The database fails; then nothing became visible.
+    /// The database fails, and nothing becomes visible.
     pub async fn commit_blob(
         &self,
         digest: &Digest,

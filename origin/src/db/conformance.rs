@@ -3,13 +3,14 @@
 #![allow(clippy::indexing_slicing, clippy::missing_panics_doc, clippy::unwrap_used)]
 
 use futures_util::future::join_all;
+use gitlab::group_path::GroupPath;
 use oci::{Digest, RepositoryName, Tag};
 
-use super::groups::{GroupId, Role, UserId, Visibility};
 use super::manifests::StoredManifest;
 use super::migrations::MIGRATIONS;
 use super::tags::{TagCheck, TaggedManifest};
 use super::{Db, DbError, config};
+use crate::access::{Access, GroupId, Memberships as _, Role, UserId, Visibility};
 
 /// Creates one test for each case, each with its own database: `database_conformance!(database)`, where
 /// `async fn database()` returns a guard that keeps an empty database alive, and its configuration.
@@ -46,6 +47,14 @@ macro_rules! database_conformance {
     )* };
 }
 
+fn path(text: &str) -> GroupPath {
+    text.parse().unwrap()
+}
+
+async fn access(db: &Db, group: &str, user: UserId) -> Option<Access> {
+    db.access(&path(group), user).await.unwrap()
+}
+
 async fn migrated(config: &config::Database) -> Db {
     let db = Db::open(config).await.unwrap();
     db.migrate().await.unwrap();
@@ -64,28 +73,28 @@ fn manifest(bytes: &[u8]) -> StoredManifest {
 /// Paths are case-insensitive.
 pub async fn members_of_a_group_are_members_of_its_subgroups(config: &config::Database) {
     let db = migrated(config).await;
-    for path in ["acme", "acme/team", "globex"] {
-        db.create_group(path, Visibility::Private).await.unwrap();
+    for group in ["acme", "acme/team", "globex"] {
+        db.create_group(&path(group), Visibility::Private).await.unwrap();
     }
     let user = db.create_user("ann").await.unwrap();
-    db.add_member("acme", user, Role::Guest).await.unwrap();
-    db.add_member("acme", user, Role::Guest).await.unwrap();
-    for (path, member) in [("acme", true), ("ACME/Team", true), ("globex", false)] {
-        let role = db.access(path, user).await.unwrap().unwrap().role;
-        assert_eq!(role.is_some(), member, "{path}");
+    db.add_member(&path("acme"), user, Role::Guest).await.unwrap();
+    db.add_member(&path("acme"), user, Role::Guest).await.unwrap();
+    for (group, member) in [("acme", true), ("ACME/Team", true), ("globex", false)] {
+        let role = access(&db, group, user).await.unwrap().role;
+        assert_eq!(role.is_some(), member, "{group}");
     }
-    assert_eq!(db.access("acme/nobody", user).await.unwrap(), None);
+    assert_eq!(access(&db, "acme/nobody", user).await, None);
 }
 
 /// Membership is inherited by subgroups only.
 pub async fn a_member_of_a_subgroup_is_not_a_member_of_its_parent(config: &config::Database) {
     let db = migrated(config).await;
-    db.create_group("acme", Visibility::Private).await.unwrap();
-    db.create_group("acme/team", Visibility::Private).await.unwrap();
+    db.create_group(&path("acme"), Visibility::Private).await.unwrap();
+    db.create_group(&path("acme/team"), Visibility::Private).await.unwrap();
     let user = db.create_user("tim").await.unwrap();
-    db.add_member("acme/team", user, Role::Guest).await.unwrap();
-    assert!(db.access("acme/team", user).await.unwrap().unwrap().role.is_some());
-    assert!(db.access("acme", user).await.unwrap().unwrap().role.is_none());
+    db.add_member(&path("acme/team"), user, Role::Guest).await.unwrap();
+    assert!(access(&db, "acme/team", user).await.unwrap().role.is_some());
+    assert!(access(&db, "acme", user).await.unwrap().role.is_none());
 }
 
 /// Returns the path and visibility of the group that owns a repository, and the user's role in it.
@@ -108,8 +117,8 @@ pub async fn a_repository_belongs_to_the_group_with_the_longest_matching_path(
     config: &config::Database,
 ) {
     let db = migrated(config).await;
-    for path in ["acme", "acme/team", "acme/team/tools"] {
-        db.create_group(path, Visibility::Private).await.unwrap();
+    for group in ["acme", "acme/team", "acme/team/tools"] {
+        db.create_group(&path(group), Visibility::Private).await.unwrap();
     }
     for (repository, owner) in [
         ("acme/app", Some("acme")),
@@ -130,11 +139,11 @@ pub async fn the_highest_inherited_role_and_the_visibility_of_the_repositorys_ow
     config: &config::Database,
 ) {
     let db = migrated(config).await;
-    db.create_group("acme", Visibility::Private).await.unwrap();
-    db.create_group("acme/oss", Visibility::Public).await.unwrap();
+    db.create_group(&path("acme"), Visibility::Private).await.unwrap();
+    db.create_group(&path("acme/oss"), Visibility::Public).await.unwrap();
     let user = db.create_user("ann").await.unwrap();
-    db.add_member("acme", user, Role::Maintainer).await.unwrap();
-    db.add_member("acme/oss", user, Role::Guest).await.unwrap();
+    db.add_member(&path("acme"), user, Role::Maintainer).await.unwrap();
+    db.add_member(&path("acme/oss"), user, Role::Guest).await.unwrap();
     let seen = async |name, user| {
         let (_, visibility, role) = owner_of(&db, name, user).await.unwrap();
         (visibility, role)
@@ -144,23 +153,23 @@ pub async fn the_highest_inherited_role_and_the_visibility_of_the_repositorys_ow
     assert_eq!(seen("acme/oss/app", None).await, (Visibility::Public, None));
     assert_eq!(seen("acme/app", Some(user)).await, (Visibility::Private, maintainer));
 
-    db.add_member("acme", user, Role::Reporter).await.unwrap();
-    db.set_visibility("acme/oss", Visibility::Private).await.unwrap();
+    db.add_member(&path("acme"), user, Role::Reporter).await.unwrap();
+    db.set_visibility(&path("acme/oss"), Visibility::Private).await.unwrap();
     let reporter = Some(Role::Reporter);
     assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Private, reporter));
-    let missing = db.set_visibility("nobody", Visibility::Public).await.unwrap_err();
-    assert_eq!(missing.to_string(), "there is no group `nobody`");
+    let missing = db.set_visibility(&path("nobody"), Visibility::Public).await.unwrap_err();
+    assert_eq!(missing.to_string(), "group `nobody` does not exist");
 }
 
 /// The error names the missing or existing path.
 pub async fn a_group_needs_an_existing_parent_and_an_unused_path(config: &config::Database) {
     let db = migrated(config).await;
-    let orphan = db.create_group("acme/team", Visibility::Private).await.unwrap_err();
-    assert_eq!(orphan.to_string(), "there is no group `acme`");
-    assert_eq!(db.user_id("bob").await.unwrap_err().to_string(), "there is no user `bob`");
-    db.create_group("acme", Visibility::Private).await.unwrap();
+    let orphan = db.create_group(&path("acme/team"), Visibility::Private).await.unwrap_err();
+    assert_eq!(orphan.to_string(), "group `acme` does not exist");
+    assert_eq!(db.user_id("bob").await.unwrap_err().to_string(), "user `bob` does not exist");
+    db.create_group(&path("acme"), Visibility::Private).await.unwrap();
     assert!(
-        matches!(db.create_group("Acme", Visibility::Private).await, Err(DbError::Exists(path)) if path == "acme")
+        matches!(db.create_group(&path("Acme"), Visibility::Private).await, Err(DbError::Exists(path)) if path == "acme")
     );
 }
 
@@ -194,8 +203,8 @@ pub async fn expired_and_revoked_tokens_have_no_owner(config: &config::Database)
 /// Other groups do not see it, although all groups share its object.
 pub async fn a_blob_is_visible_only_to_the_groups_it_was_committed_for(config: &config::Database) {
     let db = migrated(config).await;
-    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
-    let globex = db.create_group("globex", Visibility::Private).await.unwrap();
+    let acme = db.create_group(&path("acme"), Visibility::Private).await.unwrap();
+    let globex = db.create_group(&path("globex"), Visibility::Private).await.unwrap();
     let digest = Digest::of(b"layer");
     db.commit_blob(&digest, 5, &[acme]).await.unwrap();
     assert_eq!(db.linked_blob(acme, &digest).await.unwrap(), Some(5));
@@ -220,7 +229,7 @@ pub async fn a_moved_tag_keeps_its_previous_manifest_available_by_digest(
     config: &config::Database,
 ) {
     let db = migrated(config).await;
-    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    let acme = db.create_group(&path("acme"), Visibility::Private).await.unwrap();
     let tag: Tag = "latest".parse().unwrap();
     let (old, new) = (manifest(b"old"), manifest(b"newer"));
     tagged(&db, acme, "latest", &old, (true, 1)).await;
@@ -235,7 +244,7 @@ pub async fn a_tag_has_one_manifest_per_media_type_with_the_latest_first(
     config: &config::Database,
 ) {
     let db = migrated(config).await;
-    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    let acme = db.create_group(&path("acme"), Visibility::Private).await.unwrap();
     let tag: Tag = "latest".parse().unwrap();
     let single = StoredManifest { media_type: "single".into(), ..manifest(b"single") };
     let index = StoredManifest { media_type: "index".into(), ..manifest(b"index") };
@@ -275,7 +284,7 @@ pub async fn tags_of_the_second_schema_keep_their_manifests(config: &config::Dat
 /// They are served while the upstream is unavailable.
 pub async fn a_limited_number_of_recent_listings_is_kept_per_image(config: &config::Database) {
     let db = migrated(config).await;
-    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    let acme = db.create_group(&path("acme"), Visibility::Private).await.unwrap();
     for listing in ["old", "new"] {
         db.remember_listing(acme, &image(), "tags?", listing).await.unwrap();
     }
@@ -292,7 +301,7 @@ pub async fn a_limited_number_of_recent_listings_is_kept_per_image(config: &conf
 /// Knowing the digest does not grant access.
 pub async fn a_manifest_is_invisible_to_other_groups_and_images(config: &config::Database) {
     let db = migrated(config).await;
-    let acme = db.create_group("acme", Visibility::Private).await.unwrap();
+    let acme = db.create_group(&path("acme"), Visibility::Private).await.unwrap();
     let stored = manifest(b"manifest");
     db.commit_manifest(acme, &image(), &stored).await.unwrap();
     let other: RepositoryName = "library/nginx".parse().unwrap();
@@ -304,7 +313,7 @@ pub async fn a_manifest_is_invisible_to_other_groups_and_images(config: &config:
 /// SQLite allows only one writer at a time.
 pub async fn fifty_concurrent_commits_all_succeed(config: &config::Database) {
     let db = migrated(config).await;
-    let group = db.create_group("acme", Visibility::Private).await.unwrap();
+    let group = db.create_group(&path("acme"), Visibility::Private).await.unwrap();
     let commits = (0..50_u64).map(|number| {
         let (db, content) = (db.clone(), number.to_be_bytes());
         tokio::spawn(async move {
@@ -345,8 +354,8 @@ pub async fn rows_of_the_first_schema_are_migrated(config: &config::Database) {
     assert!(matches!(db.expect_current().await, Err(DbError::Older { found: 1, .. })));
     db.migrate().await.unwrap();
     db.expect_current().await.unwrap();
-    let access = db.access("acme", UserId(1)).await.unwrap().unwrap();
-    assert_eq!((access.role, access.visibility), (Some(Role::Guest), Visibility::Private));
+    let ann = access(&db, "acme", UserId(1)).await.unwrap();
+    assert_eq!((ann.role, ann.visibility), (Some(Role::Guest), Visibility::Private));
     assert_eq!(db.linked_blob(GroupId(1), &layer).await.unwrap(), Some(5));
     let tag: Tag = "latest".parse().unwrap();
     let found = db.tagged_manifests(GroupId(1), &image(), &tag).await.unwrap();
@@ -363,8 +372,8 @@ pub async fn a_schema_newer_than_the_program_is_rejected(config: &config::Databa
     assert_eq!(
         error.to_string(),
         format!(
-            "the database's schema has version 9999, this program knows {known} at most: a newer \
-             origin has migrated it. Run that one, or restore the backup from before"
+            "the database schema has version 9999, but this program supports at most {known}: a newer \
+             origin has migrated it. Run that version, or restore a backup made before the migration"
         )
     );
 }

@@ -1,54 +1,36 @@
-//! Groups, their members, and who may see what.
+//! Groups, users and members.
 
+use std::str::FromStr;
+
+use gitlab::group_path::{GroupPath, lineage};
 use oci::RepositoryName;
 
-use super::{Db, DbError, exists_as, now_millis};
+use super::{Db, DbError, corrupt, exists_as, now_millis};
+use crate::access::{Access, Memberships};
 
-pub use rights::{Role, Visibility};
+// Other modules still import these from here.
+pub use crate::access::{GroupId, Role, UserId, Visibility};
 
-mod rights;
+/// A group on the way from the top to a path: id, path, enabled, visibility, and the user's role.
+type GroupRow = (i64, String, i64, String, Option<String>);
 
-/// A group's key in this Cell's database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GroupId(pub i64);
+impl Memberships for Db {
+    type Error = DbError;
 
-/// A user's key in this Cell's database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct UserId(pub i64);
-
-/// What policy needs to know of a user and a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
-    /// The group asked for.
-    pub group: GroupId,
-    /// Whether the group's dependency proxy is switched on.
-    pub enabled: bool,
-    /// Who sees the group's part of the container registry.
-    pub visibility: Visibility,
-    /// The user's highest role in the group and those above it. `None`: no member of any.
-    pub role: Option<Role>,
-}
-
-/// A group on the way down to a path: id, path, enabled, visibility, and the user's role there.
-type Step = (i64, String, i64, String, Option<String>);
-
-impl Db {
-    /// The group at `path` as `user` stands to it. `None`: there is no such group.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn access(&self, path: &str, user: UserId) -> Result<Option<Access>, DbError> {
-        let path = path.to_lowercase();
-        let steps = self.way_to(&path, Some(user)).await?;
-        if steps.last().is_some_and(|(_, deepest, ..)| *deepest == path) {
-            standing(&steps)
+    async fn access(&self, group: &GroupPath, user: UserId) -> Result<Option<Access>, DbError> {
+        let rows = self.lineage_of(group.as_str(), Some(user)).await?;
+        if rows.last().is_some_and(|(_, deepest, ..)| deepest == group.as_str()) {
+            access_of(&rows)
         } else {
             Ok(None)
         }
     }
+}
 
-    /// The group a repository belongs to, the deepest whose path begins the repository's, as `user`
-    /// or anybody stands to it. `None`: no group begins it.
+impl Db {
+    /// Looks up the group a repository belongs to (the deepest one whose path is a prefix of the
+    /// repository's name), and the rights in it of a user, or of everyone. Returns `None` if no group
+    /// has such a path.
     ///
     /// # Errors
     /// The database fails.
@@ -57,12 +39,12 @@ impl Db {
         name: &RepositoryName,
         user: Option<UserId>,
     ) -> Result<Option<Access>, DbError> {
-        standing(&self.way_to(name.as_str(), user).await?)
+        access_of(&self.lineage_of(name.as_str(), user).await?)
     }
 
-    /// All groups at `path` and above it, topmost first.
-    async fn way_to(&self, path: &str, user: Option<UserId>) -> Result<Vec<Step>, DbError> {
-        let paths: Vec<_> = beginnings(path).collect();
+    /// Returns the groups at `path` and above it, topmost first.
+    async fn lineage_of(&self, path: &str, user: Option<UserId>) -> Result<Vec<GroupRow>, DbError> {
+        let paths: Vec<_> = lineage(path).collect();
         let places: Vec<_> = (2..).take(paths.len()).map(|place| format!("${place}")).collect();
         let sql = format!(
             "SELECT g.id, g.path, g.enabled, g.visibility, m.role FROM groups g
@@ -70,24 +52,23 @@ impl Db {
              WHERE g.path IN ({}) ORDER BY LENGTH(g.path)",
             places.join(", ")
         );
-        // Only the number of places varies.
+        // Safe: only the number of placeholders varies.
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(user.map(|user| user.0));
         let query = paths.into_iter().fold(query, |query, path| query.bind(path.to_owned()));
         Ok(query.fetch_all(&self.pool).await?)
     }
 
-    /// Makes a group; the group above it must be there.
+    /// Creates a group; its parent group must exist.
     ///
     /// # Errors
-    /// [`DbError::Exists`], [`DbError::Missing`] of the group above, or the database fails.
+    /// [`DbError::Exists`], [`DbError::Missing`] for the parent group, or the database fails.
     pub async fn create_group(
         &self,
-        path: &str,
+        path: &GroupPath,
         visibility: Visibility,
     ) -> Result<GroupId, DbError> {
-        let path = path.to_lowercase();
-        let parent = match path.rsplit_once('/') {
-            Some((above, _)) => Some(self.group_id(above).await?.0),
+        let parent = match path.parent() {
+            Some(parent) => Some(self.group_id(&parent).await?.0),
             None => None,
         };
         const SQL: &str = "
@@ -95,21 +76,21 @@ impl Db {
             SELECT COALESCE(MAX(id), 0) + 1, $1, $2, 1, $3, $4 FROM groups
             RETURNING id";
         let (id,): (i64,) = sqlx::query_as(SQL)
-            .bind(&path)
+            .bind(path.as_str())
             .bind(parent)
             .bind(visibility.as_str())
             .bind(now_millis())
             .fetch_one(&self.pool)
             .await
-            .map_err(exists_as(&path))?;
+            .map_err(exists_as(path.as_str()))?;
         Ok(GroupId(id))
     }
 
-    /// Changes who sees a group.
+    /// Changes a group's visibility.
     ///
     /// # Errors
     /// [`DbError::Missing`], or the database fails.
-    pub async fn set_visibility(&self, path: &str, to: Visibility) -> Result<(), DbError> {
+    pub async fn set_visibility(&self, path: &GroupPath, to: Visibility) -> Result<(), DbError> {
         let group = self.group_id(path).await?;
         sqlx::query("UPDATE groups SET visibility = $1 WHERE id = $2")
             .bind(to.as_str())
@@ -119,7 +100,7 @@ impl Db {
         Ok(())
     }
 
-    /// Makes a user.
+    /// Creates a user.
     ///
     /// # Errors
     /// [`DbError::Exists`], or the database fails.
@@ -137,11 +118,16 @@ impl Db {
         Ok(UserId(id))
     }
 
-    /// Makes `user` a member of the group at `path`; one who is a member already gets this role.
+    /// Makes a user a member of a group, or changes the role of an existing member.
     ///
     /// # Errors
     /// [`DbError::Missing`], or the database fails.
-    pub async fn add_member(&self, path: &str, user: UserId, role: Role) -> Result<(), DbError> {
+    pub async fn add_member(
+        &self,
+        path: &GroupPath,
+        user: UserId,
+        role: Role,
+    ) -> Result<(), DbError> {
         let group = self.group_id(path).await?;
         sqlx::query(
             "INSERT INTO members (group_id, user_id, role, created_at) VALUES ($1, $2, $3, $4)
@@ -156,7 +142,7 @@ impl Db {
         Ok(())
     }
 
-    /// The user of that name.
+    /// Looks a user up by name.
     ///
     /// # Errors
     /// [`DbError::Missing`], or the database fails.
@@ -169,28 +155,26 @@ impl Db {
         found.map(|(id,)| UserId(id)).ok_or_else(missing)
     }
 
-    async fn group_id(&self, path: &str) -> Result<GroupId, DbError> {
+    async fn group_id(&self, path: &GroupPath) -> Result<GroupId, DbError> {
         let found: Option<(i64,)> = sqlx::query_as("SELECT id FROM groups WHERE path = $1")
-            .bind(path.to_lowercase())
+            .bind(path.as_str())
             .fetch_optional(&self.pool)
             .await?;
-        let missing = || DbError::Missing { what: "group", name: path.to_owned() };
+        let missing = || DbError::Missing { what: "group", name: path.to_string() };
         found.map(|(id,)| GroupId(id)).ok_or_else(missing)
     }
 }
 
-/// `a/b/c` begins with `a`, `a/b` and itself.
-fn beginnings(path: &str) -> impl Iterator<Item = &str> {
-    let above = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
-    above.chain([path])
+/// Combines a group with its ancestors: the deepest group decides about visibility and whether the
+/// proxy is enabled; the highest role in any of them counts.
+fn access_of(rows: &[GroupRow]) -> Result<Option<Access>, DbError> {
+    let Some((id, _, enabled, visibility, _)) = rows.last() else { return Ok(None) };
+    let roles = rows.iter().filter_map(|(.., role)| role.as_deref());
+    let roles: Vec<Role> = roles.map(|role| parse("members", role)).collect::<Result<_, _>>()?;
+    let (role, visibility) = (roles.into_iter().max(), parse("groups", visibility)?);
+    Ok(Some(Access { group: GroupId(*id), enabled: *enabled != 0, visibility, role }))
 }
 
-/// The deepest group decides, and a role in any on the way to it counts.
-fn standing(steps: &[Step]) -> Result<Option<Access>, DbError> {
-    let roles: Result<Vec<_>, _> =
-        steps.iter().filter_map(|(.., role)| role.as_deref()).map(Role::read).collect();
-    let role = roles?.into_iter().max();
-    let Some((id, _, enabled, visibility, _)) = steps.last() else { return Ok(None) };
-    let visibility = Visibility::read(visibility)?;
-    Ok(Some(Access { group: GroupId(*id), enabled: *enabled != 0, visibility, role }))
+fn parse<T: FromStr>(table: &'static str, value: &str) -> Result<T, DbError> {
+    value.parse().map_err(|_| corrupt(table, &format!("unknown value `{value}`")))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use oci::{Digest, RepositoryName};
 use sqlx::{Any, Transaction};
 
-use super::groups::GroupId;
 use super::{Db, DbError};
+use crate::access::GroupId;
 use crate::inject::{self, Point};
 
 /// A row that makes a blob or manifest visible to a group.

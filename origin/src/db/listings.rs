@@ -1,15 +1,15 @@
-//! The last lists an upstream gave, for when it cannot be asked.
+//! The last listings of an upstream, served when it is unavailable.
 
 use oci::RepositoryName;
 
-use super::groups::GroupId;
 use super::{Db, DbError, now_millis};
+use crate::access::GroupId;
 
-/// How many lists of one image a group keeps; clients choose the questions.
+/// The most listings of one image that a group keeps; clients choose the queries.
 const KEPT: i64 = 32;
 
 impl Db {
-    /// The last answer this group got to a question about an image.
+    /// Returns the last response this group got to a query about an image.
     ///
     /// # Errors
     /// The database fails.
@@ -17,7 +17,7 @@ impl Db {
         &self,
         group: GroupId,
         image: &RepositoryName,
-        question: &str,
+        query: &str,
     ) -> Result<Option<String>, DbError> {
         let row: Option<(String,)> = sqlx::query_as(
             "SELECT answer FROM listings
@@ -25,13 +25,13 @@ impl Db {
         )
         .bind(group.0)
         .bind(image.as_str())
-        .bind(question)
+        .bind(query)
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|(answer,)| answer))
+        Ok(row.map(|(response,)| response))
     }
 
-    /// Remembers an answer, and forgets the oldest where there are too many.
+    /// Stores a response, and deletes the oldest beyond the limit.
     ///
     /// # Errors
     /// The database fails.
@@ -39,8 +39,8 @@ impl Db {
         &self,
         group: GroupId,
         image: &RepositoryName,
-        question: &str,
-        answer: &str,
+        query: &str,
+        response: &str,
     ) -> Result<(), DbError> {
         let mut transaction = self.begin().await?;
         sqlx::query(
@@ -51,8 +51,8 @@ impl Db {
         )
         .bind(group.0)
         .bind(image.as_str())
-        .bind(question)
-        .bind(answer)
+        .bind(query)
+        .bind(response)
         .bind(now_millis())
         .execute(&mut *transaction)
         .await?;

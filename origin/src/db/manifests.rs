@@ -1,20 +1,20 @@
-//! Manifests that are stored, and the groups that may see them.
+//! Stored manifests, and the groups that may see them.
 
 use oci::{Digest, RepositoryName};
 
 use super::blobs::size_of;
-use super::groups::GroupId;
 use super::{Db, DbError, corrupt, now_millis};
+use crate::access::GroupId;
 use crate::inject::{self, Point};
 
-/// A manifest a group may see; its bytes are in the store.
+/// A manifest that a group may see. The object store holds its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredManifest {
     /// The digest of its bytes.
     pub digest: Digest,
-    /// How many bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// The `Content-Type` it came with, to the letter.
+    /// The upstream's `Content-Type`, unchanged.
     pub media_type: String,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn stored((digest, size, media_type): Row) -> Result<StoredManifest, 
 }
 
 impl Db {
-    /// A manifest by digest, if this group has pulled it as part of this image.
+    /// Looks up a manifest by digest; `None` if this group has not pulled it as part of this image.
     ///
     /// # Errors
     /// The database fails.
@@ -49,10 +49,10 @@ impl Db {
         row.map(stored).transpose()
     }
 
-    /// Makes a stored manifest visible to a group; its object must be complete by now.
+    /// Makes a stored manifest visible to a group. Its object must be complete.
     ///
     /// # Errors
-    /// The database fails; then nothing became visible.
+    /// The database fails, and nothing becomes visible.
     pub async fn commit_manifest(
         &self,
         group: GroupId,

@@ -1,4 +1,4 @@
-//! The schema's history; forward only.
+//! The schema's migrations, forward only.
 
 use std::sync::LazyLock;
 

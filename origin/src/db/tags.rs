@@ -1,44 +1,44 @@
-//! What a tag pointed at, for each media type an upstream answered with.
+//! The manifests that tags pointed at, one per media type.
 
 use oci::{Digest, RepositoryName, Tag};
 
-use super::groups::GroupId;
 use super::manifests::{Row, StoredManifest, stored};
 use super::{Db, DbError};
+use crate::access::GroupId;
 
 /// A manifest a tag points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaggedManifest {
     /// The manifest.
     pub manifest: StoredManifest,
-    /// Whether any client would be given it: whoever asked would have taken an index.
+    /// Whether every client gets this manifest: the request that returned it accepted an index too.
     pub general: bool,
-    /// When the upstream last said so, in milliseconds since 1970.
+    /// When the upstream last confirmed it, in milliseconds since 1970.
     pub checked_at: i64,
 }
 
-/// The upstream's word that a tag points at a manifest.
+/// An upstream's confirmation that a tag points at a manifest.
 #[derive(Debug, Clone, Copy)]
 pub struct TagCheck<'t> {
-    /// Whose tag.
+    /// The group that pulled the tag.
     pub group: GroupId,
-    /// Of which image.
+    /// The image.
     pub image: &'t RepositoryName,
     /// The tag.
     pub tag: &'t Tag,
-    /// What it points at; the group has a link to it.
+    /// The manifest it points at, which is linked to the group.
     pub digest: &'t Digest,
-    /// As what.
+    /// The manifest's media type.
     pub media_type: &'t str,
     /// See [`TaggedManifest::general`].
     pub general: bool,
-    /// When, in milliseconds since 1970.
+    /// When it was confirmed, in milliseconds since 1970.
     pub at: i64,
 }
 
 impl Db {
-    /// What a tag pointed at when this group last pulled it, the latest first: one manifest for
-    /// each media type.
+    /// Returns the manifests that a tag pointed at when this group last pulled it: one per media type,
+    /// the most recently confirmed first.
     ///
     /// # Errors
     /// The database fails.
@@ -68,10 +68,10 @@ impl Db {
         rows.into_iter().map(read).collect()
     }
 
-    /// Makes a tag point at a manifest the group has a link to.
+    /// Points a tag at a manifest that is linked to the group.
     ///
     /// # Errors
-    /// The database fails, or does not know the manifest.
+    /// The manifest is not stored, or the database fails.
     pub async fn point_tag(&self, check: TagCheck<'_>) -> Result<(), DbError> {
         sqlx::query(
             "INSERT INTO tags (group_id, image, tag, media_type, digest, general, checked_at)

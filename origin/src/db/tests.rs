@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::SecretString;
 
-/// A migrated database in a folder that goes with the guard.
+/// A migrated database; dropping the guard deletes it.
 pub(crate) async fn database() -> (TempDir, Db) {
     let (folder, config) = sqlite().await;
     let db = Db::open(&config).await.unwrap();

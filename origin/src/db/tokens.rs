@@ -1,12 +1,12 @@
-//! Access tokens, known by their hash only.
+//! Access tokens, stored as hashes.
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::groups::UserId;
 use super::{Db, DbError, now_millis};
+use crate::access::UserId;
 
-/// The user a token stands for.
+/// The user a token authenticates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenOwner {
     /// The user's key.
@@ -16,7 +16,7 @@ pub struct TokenOwner {
 }
 
 impl Db {
-    /// Stores a token's hash for a user.
+    /// Stores the hash of a user's new token.
     ///
     /// # Errors
     /// The database fails.
@@ -31,7 +31,7 @@ impl Db {
         Ok(())
     }
 
-    /// Who owns this token. `None`: nobody, or it has expired or was revoked.
+    /// Looks up a token's owner; `None` if the token is unknown, expired or revoked.
     ///
     /// # Errors
     /// The database fails.
@@ -46,14 +46,14 @@ impl Db {
         .bind(now_millis())
         .fetch_optional(&self.pool)
         .await?;
-        // An index compares byte by byte; the last word is a comparison that takes constant time.
+        // The index compares byte by byte, so a comparison in constant time has the last word.
         Ok(row
             .filter(|(found, ..)| found.as_bytes().ct_eq(wanted.as_bytes()).into())
             .map(|(_, user, username)| TokenOwner { user: UserId(user), username }))
     }
 }
 
-/// Tokens hold 128 random bits or more, so a plain hash needs no salt and no stretching.
+/// Tokens contain at least 128 random bits, so their hash needs neither salt nor stretching.
 fn hash(token: &str) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(token.as_bytes()))
 }

@@ -1,30 +1,31 @@
-//! What a request asks of the registry: method and path, read once.
+//! The registry API request that a method and a path describe.
 
 use axum::http::Method;
+use gitlab::group_path::GroupPath;
 use oci::{Digest, Endpoint, Reference, RepositoryName, endpoint};
 
-use crate::error::Error;
+use super::error::Error;
 
-/// Between a group's path and an image's name.
-const MARK: &str = "/dependency_proxy/containers/";
+/// Separates a group's path from an image's name.
+const MARKER: &str = "/dependency_proxy/containers/";
 
 /// A request to the registry API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// `GET /v2/`: does this login work?
+    /// `GET /v2/`: checks a login.
     Ping,
-    /// Something of an image.
+    /// Pulls a part of an image.
     Pull {
-        /// The group's full path; lower case is the database's business.
-        group: String,
-        /// The image as the upstream's repository, without its `library/`.
+        /// The group that pulls.
+        group: GroupPath,
+        /// The image as the client names it; a `library/` prefix may be missing.
         image: RepositoryName,
-        /// What of it.
+        /// The part of the image.
         target: Target,
     },
 }
 
-/// What of an image.
+/// A part of an image, or a listing about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A manifest.
@@ -33,31 +34,29 @@ pub enum Target {
     Blob(Digest),
     /// The list of tags.
     Tags,
-    /// What refers to a manifest.
+    /// The manifests that refer to this one.
     Referrers(Digest),
 }
 
 impl Action {
-    /// Reads a request line; escapes are not decoded, as no valid name needs one.
+    /// Parses a method and a path. Percent-encoding is not decoded, as no valid name needs it.
     ///
     /// # Errors
-    /// [`Error::NoSuchPath`], a wrong method, or a malformed name or reference.
+    /// The path or the method is not part of the API, or a name or reference is malformed.
     pub fn parse(method: &Method, path: &str) -> Result<Self, Error> {
         let rest = path.strip_prefix("/v2").ok_or(Error::NoSuchPath)?;
-        let readable = matches!(*method, Method::GET | Method::HEAD);
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
         if matches!(rest, "" | "/") {
-            return if readable { Ok(Self::Ping) } else { Err(READ_ONLY) };
+            return if is_read { Ok(Self::Ping) } else { Err(READ_ONLY) };
         }
         let rest = rest.strip_prefix('/').ok_or(Error::NoSuchPath)?;
-        let (group, rest) = rest.split_once(MARK).ok_or(Error::NoSuchPath)?;
+        let (group, rest) = rest.split_once(MARKER).ok_or(Error::NoSuchPath)?;
         let (image, endpoint) = match endpoint::split(rest) {
-            Some(split) if readable => split,
-            _ if readable => return Err(Error::NoSuchPath),
+            Some(split) if is_read => split,
+            _ if is_read => return Err(Error::NoSuchPath),
             _ => return Err(READ_ONLY),
         };
-        if !is_group_path(group) {
-            return Err(Error::NameInvalid(group.to_owned()));
-        }
+        let group = group.parse().map_err(|_| Error::NameInvalid(group.to_owned()))?;
         let image = image.parse().map_err(|_| Error::NameInvalid(image.to_owned()))?;
         let target = match endpoint? {
             Endpoint::Manifest(reference) => Target::Manifest(reference),
@@ -65,10 +64,10 @@ impl Action {
             Endpoint::Tags => Target::Tags,
             Endpoint::Referrers(subject) => Target::Referrers(subject),
         };
-        Ok(Self::Pull { group: group.to_owned(), image, target })
+        Ok(Self::Pull { group, image, target })
     }
 
-    /// The repository's name in the path of its list of tags, as the client spelled it.
+    /// Returns the repository in the path of a tag list, as the client spells it.
     #[must_use]
     pub fn repository(path: &str) -> &str {
         let name = path.strip_prefix("/v2/").unwrap_or(path);
@@ -77,15 +76,6 @@ impl Action {
 }
 
 const READ_ONLY: Error = Error::MethodNotAllowed("GET, HEAD");
-
-/// GitLab's rule for the path of a group, a segment at a time.
-pub(crate) fn is_group_path(path: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let valid = |segment: &str| {
-        segment.starts_with(word) && segment.chars().all(|c| word(c) || c == '-' || c == '.')
-    };
-    path.len() <= 255 && path.split('/').all(valid)
-}
 
 #[cfg(test)]
 mod tests {
@@ -98,7 +88,8 @@ mod tests {
     }
 
     fn pull(group: &str, image: &str, target: Target) -> Action {
-        Action::Pull { group: group.into(), image: image.parse().unwrap(), target }
+        let (group, image) = (group.parse().unwrap(), image.parse().unwrap());
+        Action::Pull { group, image, target }
     }
 
     #[test]
@@ -109,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn a_blob_is_asked_by_digest() {
+    fn a_blob_is_requested_by_digest() {
         let path = format!("/v2/acme/dependency_proxy/containers/alpine/blobs/{DIGEST}");
         let target = Target::Blob(DIGEST.parse().unwrap());
         assert_eq!(get(&path).unwrap(), pull("acme", "alpine", target));
     }
 
     #[test]
-    fn lists_are_of_an_image_or_of_a_manifest() {
+    fn tags_are_listed_per_image_and_referrers_per_manifest() {
         let root = "/v2/acme/dependency_proxy/containers/org/app";
         assert_eq!(
             get(&format!("{root}/tags/list")).unwrap(),
@@ -130,27 +121,27 @@ mod tests {
     }
 
     #[test]
-    fn an_image_may_be_named_like_a_verb() {
+    fn an_image_may_be_named_like_an_endpoint() {
         let path = "/v2/acme/dependency_proxy/containers/blobs/manifests/manifests/latest";
         let target = Target::Manifest("latest".parse().unwrap());
         assert_eq!(get(path).unwrap(), pull("acme", "blobs/manifests", target));
     }
 
     #[test]
-    fn the_base_answers_with_and_without_its_slash() {
+    fn the_base_path_may_lack_its_slash() {
         assert_eq!(get("/v2").unwrap(), Action::Ping);
         assert_eq!(get("/v2/").unwrap(), Action::Ping);
     }
 
     #[test]
-    fn what_is_not_of_the_registry_api_is_nowhere() {
+    fn paths_outside_the_registry_api_are_not_found() {
         for path in ["/", "/v1/", "/v2x", "/v2/acme", "/v2/_catalog", "/v2/acme/x/manifests/y"] {
             assert!(matches!(get(path), Err(Error::NoSuchPath)), "{path}");
         }
     }
 
     #[test]
-    fn names_that_leave_their_place_are_refused() {
+    fn names_that_could_escape_their_path_segment_are_refused() {
         for (group, image) in [
             ("..", "alpine"),
             ("acme/..", "alpine"),
@@ -166,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_reference_is_told_apart_from_a_missing_one() {
+    fn a_malformed_reference_differs_from_an_unknown_path() {
         let path = |end: &str| format!("/v2/acme/dependency_proxy/containers/a/{end}");
         for end in ["manifests/sha256:totallywrong", "manifests/.", "blobs/latest"] {
             assert!(matches!(get(&path(end)), Err(Error::Reference(_))), "{end}");
@@ -174,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_can_be_written() {
+    fn write_methods_are_refused() {
         for method in [Method::PUT, Method::POST, Method::DELETE, Method::PATCH] {
             let path = "/v2/acme/dependency_proxy/containers/a/manifests/latest";
             let refused = Action::parse(&method, path);

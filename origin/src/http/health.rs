@@ -1,4 +1,4 @@
-//! Is this process alive, and can it serve?
+//! Liveness and readiness probes.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -18,34 +18,37 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use crate::App;
 use crate::body;
 use crate::db::Db;
 use crate::store::{Key, Store};
 
-/// Probes come from many sides; the database is asked once for all of them.
-const FRESH: Duration = Duration::from_secs(1);
+/// A result is reused for this long, however many probes arrive.
+const REUSED_FOR: Duration = Duration::from_secs(1);
 
-/// What a part may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit of one check.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The paths for probes.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new().route("/-/liveness", get(live)).route("/-/readiness", get(ready)).with_state(app)
+/// Routes the probes' paths.
+pub(crate) fn router(health: Arc<Health>) -> Router {
+    Router::new()
+        .route("/-/liveness", get(liveness))
+        .route("/-/readiness", get(readiness))
+        .with_state(health)
 }
 
-/// Whether the parts a request needs are there, and the spool, which it can do without.
+/// Checks the database, the object store and the spool folder.
 #[derive(Debug)]
 pub(crate) struct Health {
     db: Db,
     store: Store,
     spool: PathBuf,
     draining: AtomicBool,
-    last: Mutex<Option<(Instant, Parts)>>,
+    last: Mutex<Option<(Instant, Checks)>>,
 }
 
+/// Which parts work.
 #[derive(Debug, Clone, Copy)]
-struct Parts {
+struct Checks {
     database: bool,
     store: bool,
     spool: bool,
@@ -56,60 +59,59 @@ impl Health {
         Self { db, store, spool, draining: AtomicBool::new(false), last: Mutex::new(None) }
     }
 
-    /// From now on whoever asks is told to go elsewhere.
+    /// Makes every later readiness probe fail, so that the load balancer stops sending requests.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    async fn parts(&self) -> Parts {
+    async fn checks(&self) -> Checks {
         let mut last = self.last.lock().await;
-        if let Some((_, parts)) = last.filter(|(asked, _)| asked.elapsed() < FRESH) {
-            return parts;
+        if let Some((_, checks)) = last.filter(|(at, _)| at.elapsed() < REUSED_FOR) {
+            return checks;
         }
         let (database, store, spool) = tokio::join!(
             works("not ready: the database", self.db.ping()),
-            works("not ready: the object store", self.ask_store()),
-            works("blobs are passed through uncached: the spool folder", self.write_spool()),
+            works("not ready: the object store", self.check_store()),
+            works("streaming blobs without caching them: the spool folder", self.check_spool()),
         );
-        let parts = Parts { database, store, spool };
-        *last = Some((Instant::now(), parts));
-        parts
+        let checks = Checks { database, store, spool };
+        *last = Some((Instant::now(), checks));
+        checks
     }
 
-    /// Whether the object is there does not matter; that the store can say so does.
-    async fn ask_store(&self) -> anyhow::Result<()> {
-        let nothing = oci::Digest::of(b"");
-        self.store.stat(&Key::Blob(&nothing)).await?;
+    /// The object need not exist; the store must be able to say whether it does.
+    async fn check_store(&self) -> anyhow::Result<()> {
+        let empty = oci::Digest::of(b"");
+        self.store.stat(&Key::Blob(&empty)).await?;
         Ok(())
     }
 
-    async fn write_spool(&self) -> io::Result<()> {
+    async fn check_spool(&self) -> io::Result<()> {
         let folder = self.spool.clone();
         body::blocking(move || tempfile::tempfile_in(folder).map(drop)).await
     }
 }
 
 async fn works<E: Display>(part: &str, check: impl Future<Output = Result<(), E>>) -> bool {
-    match timeout(PATIENCE, check).await {
+    match timeout(TIMEOUT, check).await {
         Ok(Ok(())) => return true,
         Ok(Err(error)) => warn!(%error, "{part} fails"),
-        Err(_) => warn!("{part} does not answer"),
+        Err(_) => warn!("{part} does not respond"),
     }
     false
 }
 
-/// The process answers.
-async fn live() -> Json<Value> {
+async fn liveness() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// Database and store answer, and the origin is not about to stop. Without a spool it still streams:
-/// were it taken out for that, a full disk would end pulls that need none.
-async fn ready(State(app): State<Arc<App>>) -> Response {
-    if app.health.draining.load(Ordering::Relaxed) {
+/// Ready means that the database and the store work and the origin is not draining. Without a spool
+/// folder blobs are still streamed, so a full disk must not take the origin out of service.
+async fn readiness(State(health): State<Arc<Health>>) -> Response {
+    if health.draining.load(Ordering::Relaxed) {
         return unavailable(json!({"status": "draining"}));
     }
-    let Parts { database, store, spool } = app.health.parts().await;
+    let Checks { database, store, spool } = health.checks().await;
     let checks = json!({"database": database, "store": store, "spool": spool});
     if !(database && store) {
         return unavailable(json!({"status": "unavailable", "checks": checks}));

@@ -1,4 +1,4 @@
-//! Good answers: the headers each client needs, spelled in one place.
+//! Successful responses, and the headers that clients rely on.
 
 use std::io;
 
@@ -16,34 +16,34 @@ use oci::media_type::{OCI_INDEX, OCTET_STREAM};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::error::API_VERSION;
 use crate::body;
 use crate::cache::CacheStatus;
 use crate::cache::blob::{BlobHead, OpenBlob};
 use crate::cache::listing::TagList;
 use crate::cache::manifest::OpenManifest;
-use crate::error::API_VERSION;
 
-/// Where an answer came from; see [`CacheStatus`].
+/// Where the content came from; see [`CacheStatus`].
 pub(crate) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
-/// `GET /v2/` of somebody who is logged in.
-pub(super) fn pong() -> Response {
+/// The response to `GET /v2/` with a valid login.
+pub(super) fn ping() -> Response {
     let mut response = Response::new(Body::from("{}"));
     set(response.headers_mut(), CONTENT_TYPE, "application/json");
     set(response.headers_mut(), API_VERSION, "registry/2.0");
     response
 }
 
-/// A manifest, or its head; 304 where the client has it (RFC 9110 §13.1.2).
-pub(super) fn manifest(manifest: OpenManifest, asked: &HeaderMap) -> Response {
+/// A manifest or its headers; 304 if `If-None-Match` names its digest (RFC 9110 §13.1.2).
+pub(super) fn manifest(manifest: OpenManifest, request: &HeaderMap) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     describe(headers, &manifest.digest, manifest.status);
     set(headers, CONTENT_TYPE, &manifest.media_type);
-    warn_of(headers, manifest.status);
-    if has_already(asked, &manifest.digest) {
+    add_warning(headers, manifest.status);
+    if client_has(request, &manifest.digest) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
@@ -54,8 +54,7 @@ pub(super) fn manifest(manifest: OpenManifest, asked: &HeaderMap) -> Response {
     response
 }
 
-/// A part of the list of tags, under the name the client used (OCI distribution spec, "Listing
-/// Tags").
+/// A page of the tag list, under the name the client uses (OCI distribution spec, "Listing Tags").
 pub(super) fn tags(name: &str, list: &TagList, status: CacheStatus) -> Response {
     let body = json!({"name": name, "tags": list.tags});
     let mut response = listing(&body, "application/json", status);
@@ -66,17 +65,16 @@ pub(super) fn tags(name: &str, list: &TagList, status: CacheStatus) -> Response 
     response
 }
 
-/// What refers to a manifest, as an index (OCI distribution spec, "Listing Referrers").
+/// The manifests that refer to another, as an index (OCI distribution spec, "Listing Referrers").
 pub(super) fn referrers(
-    found: Vec<Value>,
+    mut manifests: Vec<Value>,
     artifact_type: Option<&str>,
     status: CacheStatus,
 ) -> Response {
-    let is_asked = |one: &Value| {
-        artifact_type.is_none_or(|asked| one.get("artifactType").is_some_and(|kind| kind == asked))
-    };
-    let found: Vec<_> = found.into_iter().filter(is_asked).collect();
-    let body = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found});
+    if let Some(wanted) = artifact_type {
+        manifests.retain(|one| one.get("artifactType").is_some_and(|kind| kind == wanted));
+    }
+    let body = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests});
     let mut response = listing(&body, OCI_INDEX, status);
     if artifact_type.is_some() {
         set(response.headers_mut(), FILTERS_APPLIED, "artifactType");
@@ -90,18 +88,18 @@ fn listing(body: &Value, media_type: &str, status: CacheStatus) -> Response {
     set(headers, CONTENT_TYPE, media_type);
     set(headers, API_VERSION, "registry/2.0");
     set(headers, X_CACHE, status.as_str());
-    warn_of(headers, status);
+    add_warning(headers, status);
     response
 }
 
-/// RFC 7234 §5.5.1; the header is obsolete, and yet what clients show.
-fn warn_of(headers: &mut HeaderMap, status: CacheStatus) {
+/// RFC 7234 §5.5.1. RFC 9111 made the header obsolete, but clients still show it.
+fn add_warning(headers: &mut HeaderMap, status: CacheStatus) {
     if status == CacheStatus::Stale {
         set(headers, WARNING, "110 - \"Response is Stale\"");
     }
 }
 
-/// A blob or a part of it, streamed.
+/// A blob or a range of it, streamed.
 pub(super) fn blob(digest: &Digest, blob: OpenBlob) -> Response {
     let mut response = body::response(blob.body);
     let headers = response.headers_mut();
@@ -122,20 +120,21 @@ pub(super) fn blob(digest: &Digest, blob: OpenBlob) -> Response {
     response
 }
 
-/// Where else the blob is to be had; the URL is good for its client alone, and not for long.
-pub(super) fn redirect(digest: &Digest, elsewhere: &Url) -> Response {
+/// A redirect to the object store. The URL is signed for this client and expires soon, so it must not
+/// be cached.
+pub(super) fn redirect(digest: &Digest, location: &Url) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     let headers = response.headers_mut();
     describe(headers, digest, CacheStatus::Hit);
-    set(headers, LOCATION, elsewhere.as_str());
+    set(headers, LOCATION, location.as_str());
     set(headers, CACHE_CONTROL, "no-store");
     response
 }
 
-/// A blob's head.
+/// A blob's headers.
 pub(super) fn blob_head(digest: &Digest, head: BlobHead) -> Response {
-    // Of a body known to be empty the server would say so, where the length is not known.
+    // For a body that is known to be empty the server would send `Content-Length: 0`.
     let unknown = || Body::from_stream(stream::empty::<io::Result<Bytes>>());
     let mut response = Response::new(head.length.map_or_else(unknown, |_| Body::empty()));
     let headers = response.headers_mut();
@@ -150,7 +149,7 @@ fn describe_blob(headers: &mut HeaderMap, digest: &Digest, status: CacheStatus) 
     describe(headers, digest, status);
     set(headers, CONTENT_TYPE, OCTET_STREAM);
     set(headers, ACCEPT_RANGES, "bytes");
-    // Private: what one group may see is no shared cache's to keep.
+    // Private: a shared cache does not know which groups may see the blob.
     set(headers, CACHE_CONTROL, "private, max-age=31536000, immutable");
 }
 
@@ -162,8 +161,9 @@ fn describe(headers: &mut HeaderMap, digest: &Digest, status: CacheStatus) {
     set(headers, X_CACHE, status.as_str());
 }
 
-fn has_already(asked: &HeaderMap, digest: &Digest) -> bool {
-    let tags = asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+/// Whether `If-None-Match` lists the digest. Like CNCF distribution, this accepts it without quotes.
+fn client_has(request: &HeaderMap, digest: &Digest) -> bool {
+    let tags = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let ours = digest.to_string();
     tags.flat_map(|tags| tags.split(','))
         .map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'))

@@ -11,7 +11,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 use oci::{Digest, RepositoryName};
 
-use crate::db::groups::GroupId;
+use crate::access::GroupId;
 use crate::db::links::Link;
 use crate::db::{Db, DbError, now_millis};
 
@@ -120,7 +120,7 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::groups::Visibility;
+    use crate::access::Visibility;
     use crate::db::manifests::StoredManifest;
     use crate::db::tests::database;
 
@@ -136,7 +136,7 @@ mod tests {
     /// A group with a blob and a manifest that it read two hours ago.
     async fn fixture() -> Fixture {
         let (folder, db) = database().await;
-        let group = db.create_group("acme", Visibility::Private).await.unwrap();
+        let group = db.create_group(&"acme".parse().unwrap(), Visibility::Private).await.unwrap();
         let (image, digest) = ("library/app".parse().unwrap(), Digest::of(b"x"));
         let media_type = "a/b".to_owned();
         let manifest = StoredManifest { digest: digest.clone(), size: 1, media_type };

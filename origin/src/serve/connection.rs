@@ -25,7 +25,7 @@ use super::outgoing::Outgoing;
 use super::wire::Wire;
 use crate::body::Detached;
 use crate::config;
-use crate::error;
+use crate::http::error;
 use crate::metrics::{Counted, Metrics};
 
 /// HTTP/2 headers are compressed; what one of its streams may buffer besides.

@@ -24,7 +24,7 @@ pub(super) async fn start(app: Arc<App>, address: SocketAddr) -> Result<()> {
         MetricsPage::new("dependency_proxy", version, |registry| app.metrics.register(registry));
     let scrape = async |State(page): State<MetricsPage>, headers: HeaderMap| page.respond(&headers);
     let router = Router::new().route("/metrics", get(scrape)).with_state(page);
-    let router = router.merge(health::router(app));
+    let router = router.merge(health::router(Arc::clone(&app.health)));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             error!(%error, "the metrics listener failed");

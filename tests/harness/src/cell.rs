@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use origin::config::Config;
 use origin::db::Db;
-use origin::db::groups::Role;
+use origin::access::Role;
 use origin::metrics::Metrics;
 use origin::reload::Watch;
 use origin::{App, admin};

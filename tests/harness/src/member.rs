@@ -4,7 +4,7 @@ use anyhow::Result;
 use origin::admin;
 use origin::config::{Config, ExposeSecret as _};
 use origin::db::Db;
-use origin::db::groups::{Role, Visibility};
+use origin::access::{Role, Visibility};
 
 use crate::client::Login;
 
@@ -29,9 +29,9 @@ pub async fn member(
     username: &str,
     role: Role,
 ) -> Result<Login> {
-    admin::create_group(db, group, Visibility::Private).await?;
+    admin::create_group(db, &group.parse()?, Visibility::Private).await?;
     admin::create_user(db, username).await?;
-    admin::add_member(db, group, username, role).await?;
+    admin::add_member(db, &group.parse()?, username, role).await?;
     let token = admin::create_token(config, db, username, "test").await?;
     Ok(Login { username: username.to_owned(), password: token.expose_secret().to_owned() })
 }

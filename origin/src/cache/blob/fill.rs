@@ -11,9 +11,9 @@ use tracing::{debug, warn};
 
 use super::Blobs;
 use super::download::Source;
+use crate::access::GroupId;
 use crate::cache::error::{CacheError, FetchError};
 use crate::cache::inflight::{Detached, Incoming, Leader, Spool, SpoolFull};
-use crate::db::groups::GroupId;
 use crate::inject::{self, Point};
 use crate::metrics::Counted;
 use crate::store::Key;

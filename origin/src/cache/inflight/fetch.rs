@@ -13,10 +13,10 @@ use tokio::sync::watch;
 
 use super::space::Reservation;
 use super::spool::Spool;
+use crate::access::GroupId;
 use crate::body::Piece;
 use crate::cache::error::FetchError;
 use crate::cache::sync::lock;
-use crate::db::groups::GroupId;
 use crate::upstream::UpstreamError;
 
 /// Bytes that arrive from an upstream.

@@ -5,8 +5,8 @@ use oci::{Accept, Reference, RepositoryName};
 use tracing::warn;
 
 use super::{ManifestRequest, Manifests, OpenManifest};
+use crate::access::GroupId;
 use crate::cache::error::{CacheError, FetchError};
-use crate::db::groups::GroupId;
 use crate::db::manifests::StoredManifest;
 use crate::db::now_millis;
 use crate::db::tags::TagCheck;

@@ -9,8 +9,8 @@ use oci::{Digest, RepositoryName, Tag};
 use tokio::sync::Semaphore;
 use tracing::warn;
 
+use crate::access::GroupId;
 use crate::cache::memory::{CachedTag, MemoryCache, TagKey};
-use crate::db::groups::GroupId;
 use crate::db::now_millis;
 use crate::db::tags::{TagCheck, TaggedManifest};
 use crate::db::{Db, DbError};
@@ -142,13 +142,13 @@ impl TagChecks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::groups::Visibility;
+    use crate::access::Visibility;
     use crate::db::manifests::StoredManifest;
     use crate::db::tests::database;
 
     /// Creates a tag that was checked long ago, for a client that accepts no indexes.
     async fn old_tag(db: &Db) -> (TagKey, Vec<TaggedManifest>) {
-        let group = db.create_group("acme", Visibility::Private).await.unwrap();
+        let group = db.create_group(&"acme".parse().unwrap(), Visibility::Private).await.unwrap();
         let key = (group, "library/app".parse().unwrap(), "latest".parse().unwrap());
         let (digest, media_type) = (Digest::of(b"x"), "a/b".to_owned());
         let manifest = StoredManifest { digest, size: 1, media_type };

@@ -5,7 +5,7 @@ use oci::{RepositoryName, Tag};
 use strum::IntoEnumIterator as _;
 
 use super::*;
-use crate::db::groups::{GroupId, Visibility};
+use crate::access::{GroupId, Visibility};
 use crate::db::manifests::StoredManifest;
 use crate::db::tags::TagCheck;
 use crate::db::tests::database;
@@ -46,7 +46,7 @@ impl Cell {
         let lines =
             format!("url = \"file://{}\"\nspool = \"/tmp/spool\"", objects.path().display());
         let store = Store::open(&toml::from_str(&lines).unwrap()).unwrap();
-        let group = db.create_group("acme", Visibility::Private).await.unwrap();
+        let group = db.create_group(&"acme".parse().unwrap(), Visibility::Private).await.unwrap();
         let cell = Self { _folder: folder, objects, db, store, group };
         for bytes in CONTENT {
             cell.add(bytes).await;

@@ -7,7 +7,7 @@ use harness::progress;
 use oci::Digest;
 use origin::config::{self, SecretString};
 use origin::db::Db;
-use origin::db::groups::{GroupId, Visibility};
+use origin::access::{GroupId, Visibility};
 use sqlx::Executor as _;
 use tempfile::TempDir;
 
@@ -63,7 +63,7 @@ async fn fill(url: &str, blobs: u32, hash: &str) -> Result<FilledDatabase> {
     };
     let db = Db::open(&config).await?;
     db.migrate().await?;
-    let group = db.create_group("acme", Visibility::Private).await?;
+    let group = db.create_group(&"acme".parse()?, Visibility::Private).await?;
     sqlx::any::install_default_drivers();
     let pool = sqlx::AnyPool::connect(url).await?;
     let numbers = format!(

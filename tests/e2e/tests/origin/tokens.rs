@@ -7,7 +7,7 @@ use harness::client::Login;
 use harness::process::free_port;
 use origin::admin;
 use origin::auth::AccessEntry;
-use origin::db::groups::{Role, Visibility};
+use origin::access::{Role, Visibility};
 use serde_json::{Value, json};
 
 /// A token of Cell 2, from the published examples of routable tokens.
@@ -22,7 +22,7 @@ async fn cell() -> Cell {
         ("acme/oss", Visibility::Public),
         ("globex", Visibility::Private),
     ] {
-        admin::create_group(cell.db(), group, visibility).await.unwrap();
+        admin::create_group(cell.db(), &group.parse().unwrap(), visibility).await.unwrap();
     }
     cell
 }

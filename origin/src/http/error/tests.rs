@@ -18,7 +18,7 @@ fn status(status: u16) -> UpstreamError {
 }
 
 #[tokio::test]
-async fn each_upstream_failure_has_its_own_honest_answer() {
+async fn each_upstream_failure_maps_to_its_status_and_code() {
     let cases = [
         (status(404), Subject::Manifest, 404, "MANIFEST_UNKNOWN"),
         (status(404), Subject::Blob, 404, "BLOB_UNKNOWN"),
@@ -36,7 +36,7 @@ async fn each_upstream_failure_has_its_own_honest_answer() {
     ];
     for (error, subject, expected, code) in cases {
         let text = error.to_string();
-        let (status, headers, body) = seen(Error::Upstream(subject, error)).await;
+        let (status, headers, body) = seen(CacheError::Upstream(subject, error).into()).await;
         assert_eq!(status, expected, "{text}");
         assert_eq!(body["errors"][0]["code"], code, "{text}");
         assert_eq!(headers[CONTENT_TYPE], "application/json");
@@ -46,18 +46,18 @@ async fn each_upstream_failure_has_its_own_honest_answer() {
 
 #[tokio::test]
 async fn the_upstreams_retry_after_reaches_the_client() {
-    let (_, headers, _) = seen(Error::Upstream(Subject::Manifest, status(429))).await;
+    let (_, headers, _) = seen(CacheError::Upstream(Subject::Manifest, status(429)).into()).await;
     assert_eq!(headers[RETRY_AFTER], "17");
     let open = UpstreamError::CircuitOpen { seconds: 42 };
-    let (_, headers, _) = seen(Error::Upstream(Subject::Manifest, open)).await;
+    let (_, headers, _) = seen(CacheError::Upstream(Subject::Manifest, open).into()).await;
     assert_eq!(headers[RETRY_AFTER], "42");
-    let (_, headers, _) = seen(Error::Upstream(Subject::Blob, UpstreamError::Timeout)).await;
+    let (_, headers, _) = seen(CacheError::Upstream(Subject::Blob, UpstreamError::Timeout).into()).await;
     assert_eq!(headers[RETRY_AFTER], "5");
 }
 
 #[tokio::test]
-async fn a_missing_login_is_challenged_with_realm_and_service() {
-    let (status, headers, _) = seen(Error::Unauthenticated).await;
+async fn a_missing_login_gets_a_challenge_with_realm_and_service() {
+    let (status, headers, _) = seen(AuthError::Unauthenticated.into()).await;
     assert_eq!(status, 401);
     assert_eq!(
         headers[WWW_AUTHENTICATE],
@@ -66,11 +66,14 @@ async fn a_missing_login_is_challenged_with_realm_and_service() {
 }
 
 #[tokio::test]
-async fn causes_inside_the_cell_are_not_told() {
-    let secret = Error::File(std::io::Error::other("/var/lib/secret-path"));
-    let (status, _, body) = seen(secret).await;
-    assert_eq!(status, 503);
-    assert!(!body.to_string().contains("secret-path"));
+async fn internal_causes_are_hidden_from_the_client() {
+    let secret = || DbError::Corrupt { table: "blobs", why: "secret-path".into() };
+    for error in [secret().into(), CacheError::from(secret()).into(), AuthError::from(secret()).into()]
+    {
+        let (status, _, body) = seen(error).await;
+        assert_eq!(status, 503);
+        assert!(!body.to_string().contains("secret-path"));
+    }
 }
 
 #[tokio::test]
@@ -80,10 +83,29 @@ async fn a_panic_in_a_shared_fetch_is_an_internal_error_and_not_an_outage() {
     assert!(!headers.contains_key(RETRY_AFTER), "a retry would meet the same bug");
 }
 
+#[tokio::test]
+async fn denials_are_not_found_and_a_failed_lookup_is_unavailable() {
+    let path = || "acme".parse().unwrap();
+    let lookup = AccessError::Lookup(Box::new(std::io::Error::other("secret-path")));
+    for (error, expected, code) in [
+        (AccessError::NotVisible(path()), 404, "NAME_UNKNOWN"),
+        (AccessError::Disabled(path()), 404, "NAME_UNKNOWN"),
+        (lookup, 503, "UNAVAILABLE"),
+    ] {
+        let (status, _, body) = seen(error.into()).await;
+        assert_eq!((status, &body["errors"][0]["code"]), (expected, &code.into()));
+        assert!(!body.to_string().contains("secret-path"));
+    }
+}
+
 #[test]
 fn a_credential_in_a_name_of_the_request_is_not_logged() {
-    for error in [Error::GroupUnknown, Error::NameInvalid, Error::UnknownService, Error::Disabled] {
-        assert_eq!(error("glpat-SECRET".into()).logged(), "(hidden)");
-        assert!(error("acme".into()).logged().contains("`acme`"));
+    let not_visible = |path: String| AccessError::NotVisible(path.parse().unwrap()).into();
+    let disabled = |path: String| AccessError::Disabled(path.parse().unwrap()).into();
+    for error in [Error::NameInvalid, Error::UnknownService, not_visible, disabled] {
+        for credential in ["glpat-SECRET", "eyJhbGciOi.e30.x"] {
+            assert_eq!(error(credential.into()).redacted(), "(hidden)");
+        }
+        assert!(error("acme".into()).redacted().contains("`acme`"));
     }
 }
