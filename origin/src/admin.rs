@@ -80,7 +80,12 @@ pub async fn add_member(db: &Db, group: &GroupPath, username: &str, role: Role) 
 ///
 /// # Errors
 /// The user does not exist, or the database fails.
-pub async fn create_token(config: &Config, db: &Db, username: &str, name: &str) -> Result<SecretString> {
+pub async fn create_token(
+    config: &Config,
+    db: &Db,
+    username: &str,
+    name: &str,
+) -> Result<SecretString> {
     let user = db.user_id(username).await?;
     let token = personal::mint(config.cell.id, user)?;
     db.add_token(token.expose_secret(), user, name).await?;

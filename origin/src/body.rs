@@ -1,50 +1,32 @@
-//! Response bodies made of bytes and file ranges, and file reads that do not block the runtime.
+//! Response bodies, and file reads that do not block the runtime.
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Body;
-use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, Stream, StreamExt as _, TryStreamExt as _, try_unfold};
 
-/// A part of a body: bytes in memory, or a range of a file, which a connection may send without
-/// copying it through user space.
-#[derive(Debug, Clone)]
-pub enum Piece {
-    /// Bytes in memory.
-    Bytes(Bytes),
-    /// A range of positions in a file, all of which exist.
-    File(Arc<File>, Range<u64>),
+pub use sendfile::{Piece, Pieces};
+
+/// The body of a response.
+pub(crate) enum ResponseBody {
+    /// Made in memory.
+    Stream(Body),
+    /// The pieces of a blob, which a connection may send from their files without copying them.
+    Pieces(Pieces),
 }
 
-/// The parts of a body, in order. An error aborts the response.
-pub type Pieces = BoxStream<'static, io::Result<Piece>>;
-
-/// The parts of a response's body, kept in the response's extensions. A connection that can send
-/// files takes them and ignores the body; for every other connection, the body yields the same bytes.
-#[derive(Clone)]
-pub(crate) struct Detached(Arc<Mutex<Option<Pieces>>>);
-
-impl Detached {
-    /// Takes the parts; `None` if the body is already being read.
-    pub(crate) fn take(&self) -> Option<Pieces> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+impl ResponseBody {
+    /// Returns a body that reads the files of the pieces.
+    pub(crate) fn into_stream(self) -> Body {
+        match self {
+            Self::Stream(body) => body,
+            Self::Pieces(pieces) => Body::from_stream(bytes_of(pieces)),
+        }
     }
-}
-
-/// Builds a response from these parts, which are sent straight from files if the connection can.
-pub(crate) fn response(pieces: Pieces) -> Response {
-    let detached = Detached(Arc::new(Mutex::new(Some(pieces))));
-    let pieces = detached.clone();
-    let taken = io::Error::other("the parts of the body were already taken");
-    let bytes = futures_util::stream::once(async move { pieces.take().ok_or(taken) });
-    let mut response = Response::new(Body::from_stream(bytes.map_ok(bytes_of).try_flatten()));
-    response.extensions_mut().insert(detached);
-    response
 }
 
 /// Returns a body's bytes, read chunk by chunk.

@@ -1,4 +1,4 @@
-//! Connections: accepted, bounded, answered, and ended in good order.
+//! Accepts connections, limits their number, serves them, and shuts them down gracefully.
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,27 +11,25 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::{App, config, http};
-use connection::Shared;
+use connection::Server;
 use refusal::Refusals;
 
 mod connection;
 mod descriptors;
-mod exchange;
 mod id;
-mod line;
 mod monitor;
-mod outgoing;
-mod part;
 mod refusal;
-mod wire;
+mod socket;
+mod state;
+mod transaction;
 
-/// After a failed accept, as where no file descriptor is left; else the loop would spin.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The pause after a failed accept. Without it the loop would spin while no descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often it is looked whether the last fetch has ended.
-const LOOK: Duration = Duration::from_millis(50);
+/// The interval at which a drain checks whether the last fetch has ended.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown`, then lets requests under way end, for `shutdown_timeout` at most.
+/// Serves until `shutdown` completes, then lets open requests finish, for at most `shutdown_timeout`.
 ///
 /// # Errors
 /// `metrics_listen` cannot be bound.
@@ -41,31 +39,31 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     descriptors::make_room(app.limits.max_connections);
-    let config::Http { drain_delay, shutdown_timeout, metrics_listen, .. } = app.http;
+    let config::Http { drain_delay, shutdown_timeout, metrics_listen, zero_copy, .. } = app.http;
     if let Some(address) = metrics_listen {
         monitor::start(Arc::clone(&app), address).await.context("[http] metrics_listen")?;
     }
     info!(address = %listener.local_addr()?, "listening");
-    let router = http::router(Arc::clone(&app));
-    let shared = Shared::new(router, Arc::clone(&app.metrics), app.limits);
-    let server = Server { shared, tasks: TaskTracker::new(), refusals: Refusals::default() };
+    let handler = http::handler(Arc::clone(&app));
+    let server = Server::new(handler, Arc::clone(&app.metrics), app.limits, zero_copy);
+    let acceptor = Acceptor { server, tasks: TaskTracker::new(), refusals: Refusals::default() };
     let maintenance = app.maintenance.start();
-    server.accept(&listener, shutdown).await;
+    acceptor.accept(&listener, shutdown).await;
     app.health.drain();
-    server.accept(&listener, tokio::time::sleep(drain_delay)).await;
+    acceptor.accept(&listener, tokio::time::sleep(drain_delay)).await;
     drop(listener);
-    server.drain(&app, shutdown_timeout).await;
+    acceptor.drain(&app, shutdown_timeout).await;
     app.maintenance.stop(maintenance).await;
     Ok(())
 }
 
-struct Server {
-    shared: Arc<Shared>,
+struct Acceptor {
+    server: Arc<Server>,
     tasks: TaskTracker,
     refusals: Refusals,
 }
 
-impl Server {
+impl Acceptor {
     async fn accept(&self, listener: &TcpListener, until: impl Future<Output = ()>) {
         let mut until = pin!(until);
         loop {
@@ -73,42 +71,42 @@ impl Server {
                 biased;
                 () = &mut until => return,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => self.admit(stream),
+                    Ok((stream, _)) => self.start(stream),
                     Err(error) => {
-                        warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(PAUSE).await;
+                        warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 }
             }
         }
     }
 
-    fn admit(&self, stream: TcpStream) {
-        if self.tasks.len() >= self.shared.limits.max_connections {
-            self.shared.metrics.connections_refused.inc();
+    fn start(&self, stream: TcpStream) {
+        if self.tasks.len() >= self.server.limits.max_connections {
+            self.server.metrics.connections_refused.inc();
             return self.refusals.refuse(stream);
         }
         if let Err(error) = stream.set_nodelay(true) {
-            warn!(%error, "TCP_NODELAY could not be set");
+            warn!(%error, "cannot set TCP_NODELAY");
         }
-        self.tasks.spawn(Arc::clone(&self.shared).serve(stream));
+        self.tasks.spawn(Arc::clone(&self.server).serve(stream));
     }
 
-    /// Streams end by themselves and fetches are stored; what takes longer is cut.
-    async fn drain(&self, app: &App, patience: Duration) {
+    /// Lets responses end and fetches be stored; cuts what takes longer than `timeout`.
+    async fn drain(&self, app: &App, timeout: Duration) {
         info!("stopping");
         self.tasks.close();
-        self.shared.drain.cancel();
+        self.server.drain.cancel();
         let ended = async {
             self.tasks.wait().await;
             while app.metrics.inflight_fetches.get() > 0 {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(DRAIN_POLL).await;
             }
         };
-        if tokio::time::timeout(patience, ended).await.is_err() {
+        if tokio::time::timeout(timeout, ended).await.is_err() {
             let (connections, fetches) = (self.tasks.len(), app.metrics.inflight_fetches.get());
-            warn!(connections, fetches, "cut, as shutdown_timeout is over");
-            self.shared.stop.cancel();
+            warn!(connections, fetches, "shutdown_timeout is over: cutting open requests");
+            self.server.stop.cancel();
             self.tasks.wait().await;
         }
     }

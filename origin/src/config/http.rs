@@ -23,6 +23,13 @@ pub struct Http {
     /// How long responses and fetches in progress may take to finish after that.
     #[serde(default = "default_shutdown_timeout", with = "humantime_serde")]
     pub shutdown_timeout: Duration,
+    /// Whether blobs are sent over HTTP/1 with `sendfile`, without copying them through the process.
+    #[serde(default = "zero_copy")]
+    pub zero_copy: bool,
+}
+
+fn zero_copy() -> bool {
+    true
 }
 
 fn default_shutdown_timeout() -> Duration {

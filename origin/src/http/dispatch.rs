@@ -10,6 +10,7 @@ use super::error::Error;
 use super::reply;
 use crate::access::GroupId;
 use crate::app::App;
+use crate::body::ResponseBody;
 use crate::cache::CacheStatus;
 use crate::cache::blob::{BlobRequest, BlobResponse};
 use crate::cache::listing::ListingRequest;
@@ -34,14 +35,15 @@ pub(super) async fn pull(
     pull: Pull,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<Response, Error> {
-    match &pull.target {
-        Target::Manifest(reference) => manifest(app, &pull, reference, headers).await,
-        Target::Blob(digest) if pull.body => blob(app, &pull, digest, headers).await,
-        Target::Blob(digest) => blob_head(app, &pull, digest).await,
-        Target::Tags => tags(app, &pull, uri).await,
-        Target::Referrers(subject) => referrers(app, &pull, subject, uri).await,
-    }
+) -> Result<Response<ResponseBody>, Error> {
+    let response = match &pull.target {
+        Target::Blob(digest) if pull.body => return blob(app, &pull, digest, headers).await,
+        Target::Blob(digest) => blob_head(app, &pull, digest).await?,
+        Target::Manifest(reference) => manifest(app, &pull, reference, headers).await?,
+        Target::Tags => tags(app, &pull, uri).await?,
+        Target::Referrers(subject) => referrers(app, &pull, subject, uri).await?,
+    };
+    Ok(response.map(ResponseBody::Stream))
 }
 
 async fn manifest(
@@ -64,13 +66,13 @@ async fn blob(
     &Pull { group, ref image, .. }: &Pull,
     digest: &Digest,
     headers: &HeaderMap,
-) -> Result<Response, Error> {
+) -> Result<Response<ResponseBody>, Error> {
     let range = headers.get(RANGE).and_then(|range| range.to_str().ok());
     let request = BlobRequest { group, image, digest };
     match app.blobs.open(request, range.and_then(ByteRange::parse)).await? {
         BlobResponse::Redirect(url) => {
             app.metrics.answered("blob", CacheStatus::Hit.label());
-            Ok(reply::redirect(digest, &url))
+            Ok(reply::redirect(digest, &url).map(ResponseBody::Stream))
         }
         BlobResponse::Body(blob) => {
             app.metrics.answered("blob", blob.status.label());

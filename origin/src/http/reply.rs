@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::error::API_VERSION;
-use crate::body;
+use crate::body::ResponseBody;
 use crate::cache::CacheStatus;
 use crate::cache::blob::{BlobHead, OpenBlob};
 use crate::cache::listing::TagList;
@@ -100,8 +100,8 @@ fn add_warning(headers: &mut HeaderMap, status: CacheStatus) {
 }
 
 /// A blob or a range of it, streamed.
-pub(super) fn blob(digest: &Digest, blob: OpenBlob) -> Response {
-    let mut response = body::response(blob.body);
+pub(super) fn blob(digest: &Digest, blob: OpenBlob) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Pieces(blob.body));
     let headers = response.headers_mut();
     describe_blob(headers, digest, blob.status);
     match (blob.range, blob.length) {

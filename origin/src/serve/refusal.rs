@@ -1,4 +1,4 @@
-//! Connections beyond the limit: told so, and closed.
+//! Rejects connections beyond `max_connections` with a response.
 
 use std::time::Duration;
 
@@ -8,39 +8,40 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
-/// How many are told at a time; whoever comes besides is closed without a word.
-const TOLD: usize = 64;
+/// How many connections get a response at the same time; others are closed without one.
+const MAX_RESPONSES: usize = 64;
 
-/// How long a refused client may take to read the answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a rejected client may take to send its request and read the response.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    told: TaskTracker,
+    responses: TaskTracker,
 }
 
 impl Refusals {
     pub(super) fn refuse(&self, stream: TcpStream) {
-        if self.told.len() < TOLD {
-            self.told.spawn(tokio::time::timeout(PATIENCE, tell(stream)));
+        if self.responses.len() < MAX_RESPONSES {
+            self.responses.spawn(tokio::time::timeout(TIMEOUT, respond(stream)));
         }
     }
 }
 
-/// An answer before the request would be taken for garbage; what comes after it is read too, or the
-/// answer would be lost in a reset.
-async fn tell(mut stream: TcpStream) -> std::io::Result<()> {
+/// Responds after the request has begun, as clients discard a response that precedes it. Then it reads
+/// on until the client closes: to close with unread data resets the connection, which may discard the
+/// response on its way.
+async fn respond(mut stream: TcpStream) -> std::io::Result<()> {
     let mut unread = [0; 4096];
     if stream.read(&mut unread).await? == 0 {
         return Ok(());
     }
-    stream.write_all(answer().as_bytes()).await?;
+    stream.write_all(response().as_bytes()).await?;
     stream.shutdown().await?;
     while stream.read(&mut unread).await? > 0 {}
     Ok(())
 }
 
-fn answer() -> String {
+fn response() -> String {
     let body = envelope(ErrorCode::Unavailable, "too many connections; try again later");
     let length = body.len();
     format!(

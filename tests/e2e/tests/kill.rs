@@ -89,8 +89,7 @@ async fn an_origin_killed_at_any_step_of_a_pull_leaves_no_inconsistency() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_origin_killed_at_any_step_of_a_pull_leaves_no_inconsistency_in_postgresql_and_s3()
- {
+async fn an_origin_killed_at_any_step_of_a_pull_leaves_no_inconsistency_in_postgresql_and_s3() {
     let (postgres, s3) = (Postgres::shared().await.unwrap(), Seaweed::shared().await.unwrap());
     let (upstream, image) = upstream().await;
     let points = serving().filter(|point| *point != Point::ReadsWritten);

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use origin::access::Role;
 use origin::config::Config;
 use origin::db::Db;
-use origin::access::Role;
 use origin::metrics::Metrics;
 use origin::reload::Watch;
 use origin::{App, admin};

@@ -1,10 +1,10 @@
 //! Groups and users, created as the origin's commands create them.
 
 use anyhow::Result;
+use origin::access::{Role, Visibility};
 use origin::admin;
 use origin::config::{Config, ExposeSecret as _};
 use origin::db::Db;
-use origin::access::{Role, Visibility};
 
 use crate::client::Login;
 

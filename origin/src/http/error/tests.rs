@@ -51,7 +51,8 @@ async fn the_upstreams_retry_after_reaches_the_client() {
     let open = UpstreamError::CircuitOpen { seconds: 42 };
     let (_, headers, _) = seen(CacheError::Upstream(Subject::Manifest, open).into()).await;
     assert_eq!(headers[RETRY_AFTER], "42");
-    let (_, headers, _) = seen(CacheError::Upstream(Subject::Blob, UpstreamError::Timeout).into()).await;
+    let (_, headers, _) =
+        seen(CacheError::Upstream(Subject::Blob, UpstreamError::Timeout).into()).await;
     assert_eq!(headers[RETRY_AFTER], "5");
 }
 
@@ -68,7 +69,8 @@ async fn a_missing_login_gets_a_challenge_with_realm_and_service() {
 #[tokio::test]
 async fn internal_causes_are_hidden_from_the_client() {
     let secret = || DbError::Corrupt { table: "blobs", why: "secret-path".into() };
-    for error in [secret().into(), CacheError::from(secret()).into(), AuthError::from(secret()).into()]
+    for error in
+        [secret().into(), CacheError::from(secret()).into(), AuthError::from(secret()).into()]
     {
         let (status, _, body) = seen(error).await;
         assert_eq!(status, 503);

@@ -1,4 +1,4 @@
-//! HTTP/1 by hand.
+//! An HTTP/1 client that shows every byte.
 
 use std::net::SocketAddr;
 
@@ -7,13 +7,13 @@ use tokio::net::{TcpSocket, TcpStream};
 
 pub(super) struct Client(BufReader<TcpStream>);
 
-pub(super) struct Answer {
+pub(super) struct RawResponse {
     pub(super) status: u16,
     head: Vec<String>,
     pub(super) body: Vec<u8>,
 }
 
-impl Answer {
+impl RawResponse {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let name = format!("{name}: ");
         self.head.iter().find_map(|line| line.strip_prefix(&name))
@@ -25,7 +25,7 @@ impl Client {
         Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
     }
 
-    /// One whose kernel takes next to nothing that is not read.
+    /// Connects with a receive buffer so small that unread data soon stalls the server.
     pub(super) async fn narrow(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -36,30 +36,30 @@ impl Client {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
-    pub(super) async fn get(&mut self, path: &str) -> Answer {
+    pub(super) async fn get(&mut self, path: &str) -> RawResponse {
         self.send(&request(path)).await;
-        self.answer().await
+        self.response().await
     }
 
-    pub(super) async fn answer(&mut self) -> Answer {
-        let mut answer = self.head().await;
-        if answer.header("transfer-encoding") == Some("chunked") {
-            answer.body = self.chunks().await;
-        } else if let Some(length) = answer.header("content-length") {
+    pub(super) async fn response(&mut self) -> RawResponse {
+        let mut response = self.head().await;
+        if response.header("transfer-encoding") == Some("chunked") {
+            response.body = self.chunks().await;
+        } else if let Some(length) = response.header("content-length") {
             let mut body = vec![0; length.parse().unwrap()];
             self.0.read_exact(&mut body).await.unwrap();
-            answer.body = body;
+            response.body = body;
         }
-        answer
+        response
     }
 
-    pub(super) async fn head(&mut self) -> Answer {
+    pub(super) async fn head(&mut self) -> RawResponse {
         let mut head: Vec<String> = Vec::new();
         loop {
             let line = self.line().await;
             if line.is_empty() {
                 let status = head[0].split(' ').nth(1).unwrap().parse().unwrap();
-                return Answer { status, head, body: Vec::new() };
+                return RawResponse { status, head, body: Vec::new() };
             }
             head.push(line);
         }
@@ -85,7 +85,7 @@ impl Client {
         line.strip_suffix("\r\n").unwrap_or_else(|| panic!("cut after {line:?}")).to_owned()
     }
 
-    /// Whatever comes until the other side ends; `Err` holds what came before a reset.
+    /// Reads until the server closes; `Err` holds what came before a reset.
     pub(super) async fn rest(&mut self) -> Result<Vec<u8>, Vec<u8>> {
         let mut rest = Vec::new();
         match self.0.read_to_end(&mut rest).await {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use harness::progress;
 use oci::Digest;
+use origin::access::{GroupId, Visibility};
 use origin::config::{self, SecretString};
 use origin::db::Db;
-use origin::access::{GroupId, Visibility};
 use sqlx::Executor as _;
 use tempfile::TempDir;
 

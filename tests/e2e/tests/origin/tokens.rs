@@ -5,9 +5,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use harness::cell::Cell;
 use harness::client::Login;
 use harness::process::free_port;
+use origin::access::{Role, Visibility};
 use origin::admin;
 use origin::auth::AccessEntry;
-use origin::access::{Role, Visibility};
 use serde_json::{Value, json};
 
 /// A token of Cell 2, from the published examples of routable tokens.

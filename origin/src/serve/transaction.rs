@@ -1,36 +1,36 @@
-//! One request and its answer, from the first byte to the last: what is logged and counted of it.
+//! One request and its response, from the first byte to the last: what is logged and counted.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::response::Response;
+use axum::body::HttpBody as _;
 use gitlab::redact::redacted;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Request, Version};
-use http_body::Body as _;
+use http::{HeaderValue, Request, Response, Version};
+use sendfile::Observer;
 use tracing::{Span, info, info_span};
 
 use super::id::RequestId;
-use super::line::{Break, Line};
+use super::state::{CloseReason, ConnectionState};
+use crate::body::ResponseBody;
 use crate::http::X_CACHE;
 use crate::metrics::{Metrics, RequestLabels};
 
-/// How an answer ended; log field and metric label.
+/// How a response ended: a log field and a metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum ResponseEnd {
     /// All of it was given to the network.
     Complete,
-    /// This side broke it off, as its source failed or the origin stopped.
+    /// This side cut it, because its source failed or the origin stopped.
     Cut,
-    /// The client took nothing for too long.
+    /// The client read nothing for too long.
     Stalled,
-    /// The client went away.
+    /// The client closed the connection.
     Gone,
 }
 
-impl End {
+impl ResponseEnd {
     fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -41,57 +41,58 @@ impl End {
     }
 }
 
-/// Shared by the body and its parts in hyper's queue, so the last of them ends it.
+/// The body and its chunks in hyper's queue share the transaction, so it is dropped, logged and
+/// counted when the last byte was sent or discarded.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(super) struct Transaction {
     started: Instant,
     span: Span,
-    line: Arc<Line>,
+    connection: Arc<ConnectionState>,
     metrics: Arc<Metrics>,
     head: OnceLock<Head>,
     sent: AtomicU64,
     ended: AtomicBool,
-    cut: AtomicBool,
+    failed: AtomicBool,
 }
 
 #[derive(Debug)]
 struct Head {
     status: u16,
     cache: Option<HeaderValue>,
-    /// The body's bytes, where its end does not tell.
+    /// The length of the body, unless only its end tells it.
     length: Option<u64>,
     after: Duration,
 }
 
-impl Exchange {
+impl Transaction {
     pub(super) fn begin<B>(
         request: &Request<B>,
         id: &RequestId,
-        line: Arc<Line>,
+        connection: Arc<ConnectionState>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        line.begin_request(request.version() == Version::HTTP_2);
-        // The query is left out, as clients put secrets there.
+        connection.begin_request(request.version() == Version::HTTP_2);
+        // The query is left out, because clients put secrets there.
         let (id, method, path) = (id.as_str(), request.method(), redacted(request.uri().path()));
         Arc::new(Self {
             started: Instant::now(),
             span: info_span!("request", id, %method, path),
-            line,
+            connection,
             metrics,
             head: OnceLock::new(),
             sent: AtomicU64::new(0),
             ended: AtomicBool::new(false),
-            cut: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
         })
     }
 
-    /// Everything logged on the request's behalf belongs into it.
+    /// Returns the span of everything that is logged for the request.
     pub(super) fn span(&self) -> Span {
         self.span.clone()
     }
 
-    /// The answer's head is ready.
-    pub(super) fn answered(&self, response: &Response) {
+    /// The head of the response is ready.
+    pub(super) fn responded(&self, response: &Response<ResponseBody>) {
         let after = self.started.elapsed();
         self.metrics.request_head_seconds.observe(after.as_secs_f64());
         let status = response.status().as_u16();
@@ -100,39 +101,38 @@ impl Exchange {
         let _ = self.head.set(Head { status, cache, length, after });
     }
 
-    /// These bytes of the body are with the network.
-    pub(super) fn sent(&self, length: usize) {
-        self.sent.fetch_add(length as u64, Ordering::Relaxed);
-    }
-
-    /// The body's source is at its end.
-    pub(super) fn ended(&self) {
-        self.ended.store(true, Ordering::Relaxed);
-    }
-
-    /// The body's source failed.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Relaxed);
-    }
-
-    fn end(&self, sent: u64) -> End {
+    fn end(&self, sent: u64) -> ResponseEnd {
         let complete = self.head.get().is_some_and(|head| match head.length {
             Some(length) => sent >= length,
             None => self.ended.load(Ordering::Relaxed),
         });
-        match self.line.broken() {
-            _ if self.cut.load(Ordering::Relaxed) => End::Cut,
-            _ if complete => End::Complete,
-            Some(Break::Source | Break::Shutdown) => End::Cut,
-            Some(Break::Stalled) => End::Stalled,
-            _ => End::Gone,
+        match self.connection.close_reason() {
+            _ if self.failed.load(Ordering::Relaxed) => ResponseEnd::Cut,
+            _ if complete => ResponseEnd::Complete,
+            Some(CloseReason::Source | CloseReason::Shutdown) => ResponseEnd::Cut,
+            Some(CloseReason::SendTimeout) => ResponseEnd::Stalled,
+            _ => ResponseEnd::Gone,
         }
     }
 }
 
-impl Drop for Exchange {
+impl Observer for Transaction {
+    fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn ended(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    fn failed(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Transaction {
     fn drop(&mut self) {
-        self.line.end_request();
+        self.connection.end_request();
         let (sent, took) = (self.sent.load(Ordering::Relaxed), self.started.elapsed());
         let end = self.end(sent).as_str();
         let head = self.head.get();
@@ -147,16 +147,18 @@ impl Drop for Exchange {
     }
 }
 
-/// `None` where only the body's own end tells.
-fn body_length(response: &Response<Body>) -> Option<u64> {
-    if response.body().is_end_stream() {
-        return Some(0);
-    }
+/// Returns the length of the body, or `None` if only its end tells it.
+fn body_length(response: &Response<ResponseBody>) -> Option<u64> {
+    let known = match response.body() {
+        ResponseBody::Stream(body) if body.is_end_stream() => return Some(0),
+        ResponseBody::Stream(body) => body.size_hint().exact(),
+        ResponseBody::Pieces(_) => None,
+    };
     let header = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    header.and_then(|value| value.parse().ok()).or(response.body().size_hint().exact())
+    header.and_then(|value| value.parse().ok()).or(known)
 }
 
-/// The header keeps the value that clients and dashboards know; logs and metrics say "shared".
+/// The header keeps the value that clients know; logs and metrics say "shared".
 fn logged(x_cache: &str) -> &str {
     if x_cache == "COALESCED" { "SHARED" } else { x_cache }
 }

@@ -1,4 +1,4 @@
-//! The socket of a connection, which sends placeholders' bytes straight from their files.
+//! The socket of a connection, which sends the files behind placeholders.
 
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt as _;
@@ -11,37 +11,43 @@ use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::line::{Break, Line, Promise, is_placeholder};
+use crate::queue::{Failure, FileQueue, FileRange, is_placeholder};
 
-/// What a client that reads fast may get before others are served.
+/// What one client may get before other tasks run. A client that reads as fast as the server writes
+/// never makes the socket pending, and would otherwise keep the thread.
 const TURN: usize = 4 * 1024 * 1024;
 
-/// What one copy takes where a filesystem knows no `sendfile`.
+/// The buffer of one copy, on a filesystem without `sendfile`.
 const COPY: usize = 64 * 1024;
 
+/// A TCP socket that writes bytes as they are, and sends files in the place of placeholders.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub struct SendfileStream {
     stream: TcpStream,
-    line: Arc<Line>,
+    queue: Arc<FileQueue>,
     /// Bytes written in this turn.
     turn: usize,
     copies: bool,
 }
 
-impl Wire {
-    pub(super) fn new(stream: TcpStream, line: Arc<Line>) -> Self {
-        Self { stream, line, turn: 0, copies: false }
+impl SendfileStream {
+    /// Wraps the socket of a connection.
+    #[must_use]
+    pub fn new(stream: TcpStream, queue: Arc<FileQueue>) -> Self {
+        Self { stream, queue, turn: 0, copies: false }
     }
 
-    /// Reads files and writes their bytes, as if the filesystem knew no `sendfile`.
-    #[cfg(test)]
-    pub(super) fn copying(mut self) -> Self {
+    /// Copies files through a buffer from the start, as it happens anyway on a filesystem without
+    /// `sendfile`.
+    #[must_use]
+    pub fn copying(mut self) -> Self {
         self.copies = true;
         self
     }
 
+    /// Writes the leading bytes up to the first placeholder, or the file behind a leading one.
     fn write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.line.check()?;
+        self.queue.check()?;
         let begin = slices.iter().position(|slice| !slice.is_empty()).unwrap_or_default();
         let slices = slices.get(begin..).unwrap_or_default();
         match slices.first() {
@@ -55,53 +61,52 @@ impl Wire {
     }
 
     fn write_file(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<io::Result<usize>> {
-        let promise = self.line.due(length)?;
+        let range = self.queue.front(length)?;
         loop {
             ready!(self.stream.poll_write_ready(cx))?;
-            let attempt = if self.copies {
-                self.stream.try_io(Interest::WRITABLE, || self.copy(&promise, length))
-            } else {
-                self.stream.try_io(Interest::WRITABLE, || self.splice(&promise, length))
-            };
+            let attempt = self.stream.try_io(Interest::WRITABLE, || {
+                if self.copies { self.copy(&range, length) } else { self.send(&range, length) }
+            });
             match attempt {
+                // The file is shorter than announced, and the client waits for bytes that do not exist.
                 Ok(0) => {
-                    self.line.end(Break::Source);
+                    self.queue.fail(Failure::Source);
                     return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                 }
                 Ok(sent) => {
-                    self.line.kept(sent);
+                    self.queue.consume(sent);
                     return Poll::Ready(Ok(sent));
                 }
-                Err(error) if knows_no_sendfile(&error) && !self.copies => self.copies = true,
-                Err(error) if again(&error) => {}
+                Err(error) if lacks_sendfile(&error) && !self.copies => self.copies = true,
+                Err(error) if is_transient(&error) => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
 
-    fn splice(&self, promise: &Promise, length: usize) -> io::Result<usize> {
-        let mut offset = promise.range.start;
-        Ok(sendfile(&self.stream, &*promise.file, Some(&mut offset), length)?)
+    fn send(&self, range: &FileRange, length: usize) -> io::Result<usize> {
+        let mut offset = range.range.start;
+        Ok(sendfile(&self.stream, &*range.file, Some(&mut offset), length)?)
     }
 
-    fn copy(&self, promise: &Promise, length: usize) -> io::Result<usize> {
+    fn copy(&self, range: &FileRange, length: usize) -> io::Result<usize> {
         let mut buffer = vec![0; length.min(COPY)];
-        let read = promise.file.read_at(&mut buffer, promise.range.start)?;
+        let read = range.file.read_at(&mut buffer, range.range.start)?;
         let bytes = buffer.get(..read).unwrap_or_default();
         Ok(rustix::io::write(&self.stream, bytes)?)
     }
 }
 
-fn again(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-fn knows_no_sendfile(error: &io::Error) -> bool {
-    let unknown = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
-    Errno::from_io_error(error).is_some_and(|error| unknown.contains(&error))
+fn lacks_sendfile(error: &io::Error) -> bool {
+    let lacking = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
+    Errno::from_io_error(error).is_some_and(|error| lacking.contains(&error))
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for SendfileStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -123,14 +128,8 @@ impl AsyncWrite for Wire {
         }
         let written = this.write(cx, slices);
         match &written {
-            Poll::Pending => {
-                this.turn = 0;
-                this.line.stalls();
-            }
-            Poll::Ready(Ok(length)) => {
-                this.turn += length;
-                this.line.flows();
-            }
+            Poll::Pending => this.turn = 0,
+            Poll::Ready(Ok(length)) => this.turn += length,
             Poll::Ready(Err(_)) => {}
         }
         written
@@ -146,32 +145,26 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.line.check()?;
+        this.queue.check()?;
         Pin::new(&mut this.stream).poll_shutdown(cx)
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for SendfileStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            this.line.heard();
-        }
-        read
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
     }
 }
 
-impl Drop for Wire {
-    /// To an HTTP/1.0 client a plain end is a good one, and of a client that takes nothing the kernel
-    /// would keep the bytes.
+impl Drop for SendfileStream {
+    /// Resets a connection that failed. A regular close would end the body of an HTTP/1.0 response in
+    /// good order, and the kernel would keep the unsent bytes for a client that does not read.
     fn drop(&mut self) {
-        if !matches!(self.line.broken(), None | Some(Break::Head | Break::Idle)) {
+        if self.queue.failure().is_some() {
             let _ = self.stream.set_zero_linger();
         }
     }
