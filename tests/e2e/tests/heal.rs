@@ -133,9 +133,9 @@ async fn a_check_during_service_reports_and_repairs_so_that_the_next_pull_fetche
     assert_eq!((found.status, found.defects.as_slice()), (Some(1), expected.as_slice()));
     assert_eq!(cached.cell.check(&["--quick"], None).unwrap().defects.len(), 1);
 
-    let mended = cached.cell.check(&["--repair"], None).unwrap();
-    assert_eq!(mended.status, Some(0));
-    assert!(mended.defects.iter().all(|line| line.ends_with(" repaired")), "{mended:?}");
+    let repaired = cached.cell.check(&["--repair"], None).unwrap();
+    assert_eq!(repaired.status, Some(0));
+    assert!(repaired.defects.iter().all(|line| line.ends_with(" repaired")), "{repaired:?}");
     assert_eq!(cached.cell.check(&[], None).unwrap().defects.len(), 0);
     let gets = |digest: &Digest| cached.upstream.count("GET", &format!("/blobs/{digest}"));
     let config = Digest::of(cached.image.blobs.first().unwrap());
