@@ -63,7 +63,7 @@ fn an_invalid_section_is_rejected_with_the_name_of_the_key() {
         ("[upstreams.\"Quay.io\"]\n", "lower-case"),
         ("[upstreams.\"quay.io\"]\nname = \"x.y\"\n", "the table's name is the upstream's name"),
         ("[upstreams.\"quay.io\"]\ncolour = 1\n", "colour"),
-        ("[upstreams.\"docker.io\"]\n", "the default upstream has this name"),
+        ("[upstreams.\"docker.io\"]\n", "the default upstream already has this name"),
         ("[upstream]\nname = \"hub\"\n", "[upstream] name"),
         ("[upstream]\npassword_file = \"/x\"\n", "set both or neither"),
         (
