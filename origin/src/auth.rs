@@ -61,7 +61,7 @@ impl Authenticator {
         }
     }
 
-    /// Authenticates a request for a JWT. Another Cell's token is told apart from a wrong password: the
+    /// Authenticates a request for a JWT. Another Cell's token differs from a wrong password: the
     /// edge chose this Cell because of the requested scopes, so the client made no mistake.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ pub mod audit;
 pub mod blobs;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-pub mod groups;
+mod groups;
 pub mod links;
 pub mod listings;
 pub mod manifests;

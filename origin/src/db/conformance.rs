@@ -83,7 +83,7 @@ pub async fn members_of_a_group_are_members_of_its_subgroups(config: &config::Da
         let role = access(&db, group, user).await.unwrap().role;
         assert_eq!(role.is_some(), member, "{group}");
     }
-    assert_eq!(access(&db, "acme/nobody", user).await, None);
+    assert_eq!(access(&db, "acme/missing", user).await, None);
 }
 
 /// Membership is inherited by subgroups only.
@@ -127,7 +127,7 @@ pub async fn a_repository_belongs_to_the_group_with_the_longest_matching_path(
         ("acme/team/app/nested", Some("acme/team")),
         ("acme/teams/app", Some("acme")),
         ("acme2/app", None),
-        ("nobody/acme", None),
+        ("missing/acme", None),
     ] {
         let found = owner_of(&db, repository, None).await.map(|(path, ..)| path);
         assert_eq!(found.as_deref(), owner, "{repository}");
@@ -157,8 +157,8 @@ pub async fn the_highest_inherited_role_and_the_visibility_of_the_repositorys_ow
     db.set_visibility(&path("acme/oss"), Visibility::Private).await.unwrap();
     let reporter = Some(Role::Reporter);
     assert_eq!(seen("acme/oss/app", Some(user)).await, (Visibility::Private, reporter));
-    let missing = db.set_visibility(&path("nobody"), Visibility::Public).await.unwrap_err();
-    assert_eq!(missing.to_string(), "group `nobody` does not exist");
+    let missing = db.set_visibility(&path("missing"), Visibility::Public).await.unwrap_err();
+    assert_eq!(missing.to_string(), "group `missing` does not exist");
 }
 
 /// The error names the missing or existing path.

@@ -6,10 +6,7 @@ use gitlab::group_path::{GroupPath, lineage};
 use oci::RepositoryName;
 
 use super::{Db, DbError, corrupt, exists_as, now_millis};
-use crate::access::{Access, Memberships};
-
-// Other modules still import these from here.
-pub use crate::access::{GroupId, Role, UserId, Visibility};
+use crate::access::{Access, GroupId, Memberships, Role, UserId, Visibility};
 
 /// A group on the way from the top to a path: id, path, enabled, visibility, and the user's role.
 type GroupRow = (i64, String, i64, String, Option<String>);
