@@ -42,6 +42,8 @@ pub struct Faults {
     pub status: Option<u16>,
     /// The status of every response to HEAD.
     pub head_status: Option<u16>,
+    /// Every GET of a manifest or blob gets this status.
+    pub get_status: Option<u16>,
     /// The connection of every blob breaks at this byte.
     pub cut_blobs_at: Option<usize>,
     /// Every blob pauses at this byte until [`FaultRegistry::release`].
@@ -244,8 +246,9 @@ async fn plain_response(context: Context, request: Request, faults: Faults) -> R
         return challenge;
     }
     let head = (method == Method::HEAD).then_some(faults.head_status).flatten();
+    let get = (method == Method::GET).then_some(faults.get_status).flatten();
     let range = faults.range_status.filter(|_| request.headers().contains_key("range"));
-    if let Some(status) = head.or(range).or(faults.status) {
+    if let Some(status) = head.or(get).or(range).or(faults.status) {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
         return (status, [("retry-after", "7")]).into_response();
     }

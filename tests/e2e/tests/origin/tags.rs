@@ -216,3 +216,50 @@ async fn a_manifest_cached_for_one_group_is_not_served_to_another() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_tag_whose_new_manifest_cannot_be_fetched_is_served_stale() {
+    let pull = Pull::start().await;
+    pull.client().manifest("latest").await.unwrap();
+    let moved = Image::single(&[noise(7, 1000)]);
+    pull.upstream.add("library/app", "latest", &moved);
+    // The last one is 429: afterwards the upstream is left alone for a while.
+    for status in [500, 503, 401, 403, 404, 429] {
+        pull.upstream.fail(Faults { get_status: Some(status), ..Faults::default() });
+        let response = pull.client().manifest("latest").await.unwrap();
+        same_manifest(&response, &pull.image.top);
+        assert_eq!(response.header("x-cache"), "STALE", "{status}");
+        assert!(response.header("warning").starts_with("110"), "{status}");
+    }
+    assert_eq!(upstream_requests(&pull, "latest"), (7, 7), "each HEAD was followed by a GET");
+}
+
+#[tokio::test]
+async fn a_moved_tag_is_fetched_once_the_upstream_serves_its_manifest_again() {
+    let pull = Pull::start().await;
+    pull.client().manifest("latest").await.unwrap();
+    let moved = Image::single(&[noise(7, 1000)]);
+    pull.upstream.add("library/app", "latest", &moved);
+    pull.upstream.fail(Faults { get_status: Some(403), ..Faults::default() });
+    let stale = pull.client().manifest("latest").await.unwrap();
+    same_manifest(&stale, &pull.image.top);
+    pull.upstream.fail(Faults::default());
+    let fresh = pull.client().manifest("latest").await.unwrap();
+    same_manifest(&fresh, &moved.top);
+    assert_eq!(fresh.header("x-cache"), "MISS");
+}
+
+#[tokio::test]
+async fn without_a_cached_copy_the_failure_of_the_get_is_returned() {
+    let pull = Pull::start().await;
+    for (upstream, status, code) in [
+        (500, 503, "UNAVAILABLE"),
+        (403, 403, "DENIED"),
+        (404, 404, "MANIFEST_UNKNOWN"),
+        (429, 429, "TOOMANYREQUESTS"),
+    ] {
+        pull.upstream.fail(Faults { get_status: Some(upstream), ..Faults::default() });
+        let response = pull.client().manifest("latest").await.unwrap();
+        assert_eq!((response.status, response.code().as_deref()), (status, Some(code)));
+    }
+}
