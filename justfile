@@ -20,6 +20,8 @@ demo *args:
 test: test-tools
     @sh .ci/build --workspace --bins --tests
     ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" cargo test --locked --workspace
+    # The tests of blobs once more, as `[http] zero_copy = false` sends them.
+    ZERO_COPY=false cargo test --locked --workspace --test origin -- blobs full_disk inflight_fetches
 
 # Run the tests that need no program except cargo
 test-quick:
@@ -79,6 +81,8 @@ fmt:
 [private]
 test-tools:
     @sh .ci/need skopeo skopeo "a real docker client for the tests"
+    # The package has a service, which RUNLEVEL=1 keeps from starting.
+    @RUNLEVEL=1 sh .ci/need promtool prometheus "lints metrics"
     @sh .ci/need docker-registry docker-registry "real registries for the tests: upstreams and the Cells'"
     @command -v postgres >/dev/null || sh .ci/need pg_ctlcluster postgresql "a real database for the tests"
     @sh .ci/seaweedfs >/dev/null

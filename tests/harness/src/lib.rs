@@ -10,6 +10,7 @@
 //! - [`rulesets`], [`envoy`]: the shipped rulesets, and pieces of Envoy's configuration.
 //! - [`origin_config`]: `origin.toml`.
 //! - [`process`], [`program`]: starting and stopping programs.
+//! - [`promtool`]: Prometheus' linter for metrics.
 //! - [`progress`], [`wait`]: a progress line on a terminal; waiting until something holds.
 //!
 //! With feature `cell`:
@@ -53,6 +54,7 @@ pub mod process;
 pub mod production;
 pub mod program;
 pub mod progress;
+pub mod promtool;
 #[cfg(feature = "wasm")]
 pub mod replay;
 pub mod rulesets;

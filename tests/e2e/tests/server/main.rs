@@ -13,6 +13,7 @@ use reqwest::{Client, Method, Response};
 use serde_json::Value;
 
 mod limits;
+mod metrics;
 mod program;
 mod stop;
 mod watch;
