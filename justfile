@@ -13,12 +13,12 @@ _list:
 [positional-arguments]
 demo *args:
     @sh .ci/need docker-registry docker-registry "the Cells' container registries"
-    @sh .ci/build --package origin --package topology --package demo
+    @sh .ci/build envoy --package origin --package topology --package demo
     @ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" exec "{{ target }}/debug/demo" "$@"
 
 # Run all tests: unit tests, the compiled filter, real Envoy, registries, databases and clients
 test: test-tools
-    @sh .ci/build --workspace --bins --tests
+    @sh .ci/build "envoy seaweedfs azurite" --workspace --bins --tests
     ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" cargo test --locked --workspace
     # The tests of blobs once more, as `[http] zero_copy = false` sends them.
     ZERO_COPY=false cargo test --locked --workspace --test origin -- blobs full_disk inflight_fetches
@@ -85,8 +85,6 @@ test-tools:
     @RUNLEVEL=1 sh .ci/need promtool prometheus "lints metrics"
     @sh .ci/need docker-registry docker-registry "real registries for the tests: upstreams and the Cells'"
     @command -v postgres >/dev/null || sh .ci/need pg_ctlcluster postgresql "a real database for the tests"
-    @sh .ci/seaweedfs >/dev/null
-    @sh .ci/azurite >/dev/null
     @sh .ci/need podman "podman crun" "a real client for the tests"
     @sh .ci/need crun crun "podman needs it to pull"
     @sh .ci/need buildah buildah "a real client for the tests"
