@@ -134,7 +134,7 @@ impl FilterHost {
         self.deliver(call, None)
     }
 
-    /// Lets a call time out. Envoy reports that as a 504 of its own.
+    /// Lets a call time out. Envoy reports that as a 504.
     ///
     /// # Errors
     /// The filter traps or misuses the host, or the call is not outstanding.

@@ -54,7 +54,7 @@ impl Download {
                     self.pending.push_front(rest);
                 }
             }
-            assert!(expected == read, "piece {} is another", self.pieces);
+            assert!(expected == read, "piece {} is wrong", self.pieces);
             self.pieces += 1;
         }
     }

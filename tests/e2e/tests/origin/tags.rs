@@ -170,7 +170,7 @@ async fn a_single_image_served_to_a_client_of_indexes_is_valid_for_all_clients()
         upstream_requests(&pull, "latest").0 == heads
     })
     .await;
-    assert_eq!(upstream_requests(&pull, "latest").1, 1, "HEAD was enough");
+    assert_eq!(upstream_requests(&pull, "latest").1, 1, "HEAD is sufficient");
 }
 
 #[tokio::test]

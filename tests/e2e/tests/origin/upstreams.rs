@@ -123,7 +123,7 @@ async fn mirrors_are_tried_in_order_and_the_registry_last() {
     let pull = Pull::with(&mirrors).await;
     good.add("library/app", "latest", &pull.image);
     same_manifest(&get(&pull.client(), "manifests/latest").await, &pull.image.top);
-    assert!(pull.upstream.requests().is_empty(), "a mirror has it");
+    assert!(pull.upstream.requests().is_empty(), "a mirror serves it");
     assert_eq!(empty.count("GET", "/manifests/latest"), 1);
     assert!(
         good.requests().iter().all(|seen| seen.query == "ns=docker.io"),

@@ -14,5 +14,5 @@ async fn a_connection_beyond_the_limit_receives_an_error() {
         until("a refusal", async || get(&url).await.filter(|a| a.0 == 503)).await.unwrap();
     assert_eq!(refusal["errors"][0]["code"], "UNAVAILABLE");
     drop(held);
-    until("an response", async || get(&url).await.filter(|a| a.0 == 200)).await.unwrap();
+    until("a response", async || get(&url).await.filter(|a| a.0 == 200)).await.unwrap();
 }
