@@ -162,3 +162,43 @@ async fn an_origin_killed_at_any_time_under_load_leaves_no_inconsistency() {
     origin.stop();
     assert_swept(&cell, "at the end");
 }
+
+/// A bug in a fetch that several requests share must be seen: as 500, not as an outage, during which
+/// a stale copy would be served.
+#[tokio::test]
+async fn a_panic_in_a_shared_fetch_is_an_internal_error_and_never_served_stale() {
+    let (upstream, image) = upstream().await;
+    let cell = PersistentCell::new(upstream.url(), STORE, CACHE).await.unwrap();
+    let mut origin = cell.start(Some("manifest-fetched:1:panic")).await.unwrap();
+    let first = cell.puller("app").unwrap().manifest("latest").await.unwrap();
+    assert_eq!((first.status, first.code().as_deref()), (500, Some("UNKNOWN")));
+    cell.pull("app", "latest", &image).await.unwrap();
+    origin.stop();
+
+    let moved = Image::single(&[noise(9, 1000)]);
+    upstream.add("library/app", "latest", &moved);
+    let _origin = cell.start(Some("manifest-fetched:1:panic")).await.unwrap();
+    let panicked = cell.puller("app").unwrap().manifest("latest").await.unwrap();
+    assert_eq!((panicked.status, panicked.code().as_deref()), (500, Some("UNKNOWN")));
+    assert_eq!(panicked.header("x-cache"), "", "the cached copy must not hide the bug");
+    cell.pull("app", "latest", &moved).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_in_the_fetch_of_a_blob_fails_its_requests_and_the_next_one_fetches_it() {
+    let (upstream, image) = upstream().await;
+    let layer = Digest::of(image.blobs.last().unwrap());
+    for (point, headers_sent) in [(Point::BlobFetchStarted, false), (Point::BlobSpooled, true)] {
+        let cell = PersistentCell::new(upstream.url(), STORE, CACHE).await.unwrap();
+        let fault = format!("{}:1:panic", point.as_str());
+        let _origin = cell.start(Some(&fault)).await.unwrap();
+        match cell.puller("app").unwrap().blob(&layer).await {
+            Ok(response) => {
+                let internal = (response.status, response.code());
+                assert_eq!(internal, (500, Some("UNKNOWN".to_owned())), "{fault}");
+            }
+            Err(_) => assert!(headers_sent, "{fault}: the response was cut off"),
+        }
+        cell.pull("app", "latest", &image).await.unwrap();
+    }
+}
