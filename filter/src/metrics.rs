@@ -83,18 +83,21 @@ impl Metrics {
             let rule = rule.replace('.', "_");
             Source::ALL.map(|source| {
                 let source = source.as_str();
-                Metric::counter(&format!("requests.decision.{action}.rule.{rule}.source.{source}"))
+                Metric::counter(&format!(
+                    "requests_total.decision.{action}.rule.{rule}.source.{source}"
+                ))
             })
         };
         let by = |name: &str, value: &str| Metric::counter(&format!("{name}.{value}"));
         Self {
             requests: rules.map(of_rule).collect(),
-            rejections: Rejection::ALL.map(|reason| by("refusals.reason", reason.as_str())),
-            lookups: CacheLookup::ALL.map(|lookup| by("cache_lookups.state", lookup.as_str())),
-            calls: CallOutcome::ALL.map(|call| by("classify.outcome", call.as_str())),
-            errors: RequestError::ALL.map(|error| by("errors.kind", error.as_str())),
-            retries: Metric::counter("retries"),
-            refreshes: Metric::counter("refreshes"),
+            rejections: Rejection::ALL.map(|reason| by("refusals_total.reason", reason.as_str())),
+            lookups: CacheLookup::ALL
+                .map(|lookup| by("cache_lookups_total.state", lookup.as_str())),
+            calls: CallOutcome::ALL.map(|call| by("classify_total.outcome", call.as_str())),
+            errors: RequestError::ALL.map(|error| by("errors_total.kind", error.as_str())),
+            retries: Metric::counter("retries_total"),
+            refreshes: Metric::counter("refreshes_total"),
             call_duration: Metric::new(MetricKind::Histogram, "classify_milliseconds"),
             entries: SummedGauge::new("cache_entries"),
             memory: SummedGauge::new("memory_bytes"),
@@ -104,7 +107,7 @@ impl Metrics {
     /// Counts a configuration that was accepted or rejected.
     pub(crate) fn configuration(host: &impl Host, accepted: bool) {
         let verdict = if accepted { "accepted" } else { "refused" };
-        Metric::counter(&format!("configurations.verdict.{verdict}")).add(host, 1);
+        Metric::counter(&format!("configurations_total.verdict.{verdict}")).add(host, 1);
     }
 
     pub(crate) fn request(&self, host: &impl Host, decision: &Decision) {

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use harness::client::{HttpResponse, Puller};
+use harness::promtool;
 use harness::stack::{Ports, Settings, Stack};
 use harness::wait::{until, until_settled};
 use serde_json::{Value, json};
@@ -103,10 +104,13 @@ impl Edge {
         client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
+    /// The filter's metrics, with their `# TYPE` lines.
     async fn own_metrics(&self) -> String {
         let metrics = self.metrics().await;
-        let own = metrics.lines().filter(|line| line.starts_with("cell_router_"));
-        own.collect::<Vec<_>>().join("\n")
+        let own = metrics
+            .lines()
+            .filter(|line| line.trim_start_matches("# TYPE ").starts_with("cell_router_"));
+        own.map(|line| format!("{line}\n")).collect()
     }
 
     /// The filter's log line for a refused path.
@@ -156,7 +160,7 @@ async fn a_short_outage_of_the_service_delays_requests_without_errors() {
         edge.stack.logs()
     );
     assert_eq!(script.calls(), 3);
-    assert_eq!(edge.metric("cell_router_retries{}").await, Some(2));
+    assert_eq!(edge.metric("cell_router_retries_total{}").await, Some(2));
 }
 
 #[tokio::test]
@@ -206,13 +210,13 @@ async fn the_filters_metrics_are_exported_to_prometheus_with_labels() {
         puller.request(reqwest::Method::GET, path, &[]).await.unwrap();
     }
     for (series, value) in [
-        (r#"requests{decision="classify",rule="dependency_proxy",source="service"}"#, 1),
-        (r#"requests{decision="classify",rule="dependency_proxy",source="cache"}"#, 1),
-        (r#"refusals{reason="malformed_name"}"#, 1),
-        (r#"classify{outcome="bad_status"}"#, 1),
-        (r#"classify{outcome="found"}"#, 1),
-        (r#"cache_lookups{state="miss"}"#, 1),
-        (r#"cache_lookups{state="fresh"}"#, 1),
+        (r#"requests_total{decision="classify",rule="dependency_proxy",source="service"}"#, 1),
+        (r#"requests_total{decision="classify",rule="dependency_proxy",source="cache"}"#, 1),
+        (r#"refusals_total{reason="malformed_name"}"#, 1),
+        (r#"classify_total{outcome="bad_status"}"#, 1),
+        (r#"classify_total{outcome="found"}"#, 1),
+        (r#"cache_lookups_total{state="miss"}"#, 1),
+        (r#"cache_lookups_total{state="fresh"}"#, 1),
         ("cache_entries{}", 1),
     ] {
         let seen = edge.metric(&format!("cell_router_{series}")).await;
@@ -225,7 +229,19 @@ async fn the_filters_metrics_are_exported_to_prometheus_with_labels() {
         (count == Some(2)).then_some(())
     };
     until("the histogram", measured).await.unwrap();
-    assert!(!edge.own_metrics().await.contains("initech"));
+    let metrics = edge.own_metrics().await;
+    assert!(!metrics.contains("initech"));
+    let problems = promtool::problems(&metrics).await.unwrap();
+    let unexpected: Vec<_> = problems.iter().filter(|problem| !is_envoys(problem)).collect();
+    assert!(unexpected.is_empty(), "{unexpected:#?}\n{metrics}");
+}
+
+/// Whether a problem comes from Envoy: it exports no help texts, and its proxy-wasm host has
+/// histograms of whole numbers only, which would round every duration in seconds to zero.
+fn is_envoys(problem: &str) -> bool {
+    problem.ends_with("no help text")
+        || problem.starts_with("cell_router_classify_milliseconds ")
+            && problem.ends_with("use base unit \"seconds\" instead of \"milliseconds\"")
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ fn requests_over_the_limit_of_waiting_ones_are_rejected() {
     assert!(edge.statuses().is_empty());
     edge.request();
     assert_eq!(edge.statuses(), [503]);
-    assert_eq!(edge.host.metric("cell_router.errors.kind.too_many_waiting"), 1);
+    assert_eq!(edge.host.metric("cell_router.errors_total.kind.too_many_waiting"), 1);
     edge.host.call_response.replace([(":status".to_owned(), b"404".to_vec())].into());
     edge.host.call_response.borrow_mut().insert("body".to_owned(), b"{}".to_vec());
     let calls = edge.host.calls.borrow().len();
@@ -105,9 +105,9 @@ fn an_expired_classification_is_revalidated_by_a_tick_without_delaying_the_reque
     edge.tick_after(10);
     assert_eq!(edge.host.calls.borrow().len(), 2);
     edge.scheduler.on_response(1, 0, 0);
-    assert_eq!(edge.host.metric("cell_router.classify.outcome.transport"), 1);
+    assert_eq!(edge.host.metric("cell_router.classify_total.outcome.transport"), 1);
     edge.tick_after(10);
-    assert_eq!((edge.host.tick_ms.get(), edge.host.metric("cell_router.refreshes")), (0, 1));
+    assert_eq!((edge.host.tick_ms.get(), edge.host.metric("cell_router.refreshes_total")), (0, 1));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_refresh_without_a_response_is_given_up() {
     edge.tick_after(10);
     assert_eq!(edge.host.tick_ms.get(), 1_250);
     edge.tick_after(1_250);
-    assert_eq!(edge.host.metric("cell_router.classify.outcome.timeout"), 1);
+    assert_eq!(edge.host.metric("cell_router.classify_total.outcome.timeout"), 1);
     assert_eq!(edge.host.tick_ms.get(), 0);
 }
 
@@ -128,7 +128,7 @@ fn a_refresh_without_a_response_is_given_up() {
 fn requests_are_counted_by_rule_and_source_in_metrics_defined_at_first_use() {
     let mut edge = Edge::get("/c/9/jwt/auth");
     edge.request();
-    let name = "cell_router.requests.decision.proxy.rule.fixed.source.ruleset";
+    let name = "cell_router.requests_total.decision.proxy.rule.fixed.source.ruleset";
     assert_eq!(edge.host.metric(name), 1);
     edge.host.set_request_header(":path", b"/c/9/jwt/auth").unwrap();
     let mut again = RequestFilter::new(Rc::clone(&edge.scheduler), 3);

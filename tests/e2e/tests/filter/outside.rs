@@ -13,7 +13,7 @@ fn counted(host: &FilterHost, name: &str) -> u64 {
 }
 
 fn requests(host: &FilterHost, rule: &str, source: &str) -> u64 {
-    counted(host, &format!("requests.decision.classify.rule.{rule}.source.{source}"))
+    counted(host, &format!("requests_total.decision.classify.rule.{rule}.source.{source}"))
 }
 
 /// The filter's JSON log lines.
@@ -39,7 +39,7 @@ fn requests_are_counted_by_rule_and_source() {
     host.on_request_headers(pull("acme")).unwrap();
     assert_eq!(requests(&host, "namespace", "stale"), 1);
     for (state, count) in [("miss", 2), ("fresh", 1), ("revalidating", 1), ("stale", 1)] {
-        assert_eq!(counted(&host, &format!("cache_lookups.state.{state}")), count, "{state}");
+        assert_eq!(counted(&host, &format!("cache_lookups_total.state.{state}")), count, "{state}");
     }
 }
 
@@ -71,15 +71,15 @@ fn calls_are_counted_by_outcome_and_measured() {
             _ => host.respond(call, 200, [("x", "y")], "<html>"),
         }
         .unwrap();
-        assert_eq!(counted(&host, &format!("classify.outcome.{outcome}")), 1, "{outcome}");
+        assert_eq!(counted(&host, &format!("classify_total.outcome.{outcome}")), 1, "{outcome}");
     }
-    assert_eq!(counted(&host, "classify.outcome.not_found"), 1);
-    assert_eq!(counted(&host, "classify.outcome.found"), 1);
+    assert_eq!(counted(&host, "classify_total.outcome.not_found"), 1);
+    assert_eq!(counted(&host, "classify_total.outcome.found"), 1);
     assert_eq!(host.samples("cell_router.classify_milliseconds").unwrap(), [7, 0, 0, 0, 0, 0]);
-    assert_eq!(counted(&host, "refusals.reason.unavailable"), 4);
+    assert_eq!(counted(&host, "refusals_total.reason.unavailable"), 4);
     host.remove_cluster("topology");
     host.on_request_headers(pull("e")).unwrap();
-    assert_eq!(counted(&host, "classify.outcome.dispatch"), 1);
+    assert_eq!(counted(&host, "classify_total.outcome.dispatch"), 1);
 }
 
 #[test]
@@ -89,14 +89,14 @@ fn retries_refreshes_and_configurations_are_counted() {
     host.fail(only_call(&host).id).unwrap();
     host.run_for(100).unwrap();
     respond_found(&mut host, "cell-1");
-    assert_eq!(counted(&host, "retries"), 1);
+    assert_eq!(counted(&host, "retries_total"), 1);
     host.pass_time(61_000);
     host.on_request_headers(pull("acme")).unwrap();
     host.run_for(20).unwrap();
-    assert_eq!(counted(&host, "refreshes"), 1);
-    assert_eq!(counted(&host, "configurations.verdict.accepted"), 1);
+    assert_eq!(counted(&host, "refreshes_total"), 1);
+    assert_eq!(counted(&host, "configurations_total.verdict.accepted"), 1);
     host.reconfigure("{}").unwrap_err();
-    assert_eq!(counted(&host, "configurations.verdict.refused"), 1);
+    assert_eq!(counted(&host, "configurations_total.verdict.refused"), 1);
 }
 
 #[test]
