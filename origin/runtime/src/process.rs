@@ -74,12 +74,12 @@ mod linux {
                 MetricType::Counter,
             )?)?;
             let mut bytes =
-                |name, help, value| gauge(&mut encoder, name, help, Some(Unit::Bytes), value);
+                |name, help, value| gauge(&mut encoder, name, help, Some(&Unit::Bytes), value);
             let resident = stat.rss.saturating_mul(procfs::page_size());
             bytes("process_resident_memory", "Resident memory size.", Some(resident))?;
             bytes("process_virtual_memory", "Virtual memory size.", Some(stat.vsize))?;
             let (name, help) = ("process_start_time", "Start time since the Unix epoch.");
-            gauge(&mut encoder, name, help, Some(Unit::Seconds), self.start_time)?;
+            gauge(&mut encoder, name, help, Some(&Unit::Seconds), self.start_time)?;
             let mut count = |name, help, value| gauge(&mut encoder, name, help, None, value);
             count("process_open_fds", "Open file descriptors.", open_fds)?;
             count("process_max_fds", "Limit of open file descriptors.", max_fds)?;
@@ -91,11 +91,11 @@ mod linux {
         encoder: &mut DescriptorEncoder<'_>,
         name: &str,
         help: &str,
-        unit: Option<Unit>,
+        unit: Option<&Unit>,
         value: Option<N>,
     ) -> fmt::Result {
         let Some(value) = value else { return Ok(()) };
-        let encoder = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+        let encoder = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
         ConstGauge::new(value).encode(encoder)
     }
 }
