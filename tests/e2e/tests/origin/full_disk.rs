@@ -96,7 +96,10 @@ async fn a_disk_that_fills_up_during_a_fetch_loses_the_copy_and_no_byte() {
         head.header("x-cache") == "HIT"
     })
     .await;
-    assert!(cramped.process.log().contains("cannot be spooled"), "the operator is informed");
+    assert!(
+        cramped.process.log().contains("the spool cannot be written"),
+        "the operator is informed"
+    );
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn a_name_of_an_unconfigured_upstream_is_an_error() {
         );
         let text = String::from_utf8_lossy(&response.body).into_owned();
         assert!(text.contains("ghcr.io") || text.contains("localhost"), "{text}");
-        assert!(text.contains("there is docker.io"), "{text}");
+        assert!(text.contains("available: docker.io"), "{text}");
     }
     assert!(pull.upstream.requests().is_empty());
 }
