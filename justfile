@@ -19,9 +19,7 @@ demo *args:
 # Run all tests: unit tests, the compiled filter, real Envoy, registries, databases and clients
 test: test-tools
     @sh .ci/build "envoy seaweedfs azurite" --workspace --bins --tests
-    ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" cargo test --locked --workspace
-    # The tests of blobs once more, as `[http] zero_copy = false` sends them.
-    ZERO_COPY=false cargo test --locked --workspace --test origin -- blobs full_disk inflight_fetches
+    @ENVOY="$(sh .ci/envoy)" FILTER_WASM="{{ wasm }}" sh .ci/test
 
 # Run the tests that need no program except cargo
 test-quick:
