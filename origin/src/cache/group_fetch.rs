@@ -97,7 +97,10 @@ mod tests {
     async fn a_panic_while_fetching_or_recording_is_an_internal_error() {
         let fetches = GroupFetch::<&str, ()>::counted_by(&Counter::default());
         let bug = async || -> () { panic!("a bug") };
-        let fetch = move || async move { Ok(bug().await) };
+        let fetch = move || async move {
+            bug().await;
+            Ok(())
+        };
         let failed = fetches.run(ACME, "a", fetch, |()| async {}).await;
         assert!(matches!(failed.0, Err(FetchError::Internal)));
         let record = move |()| async move { bug().await };

@@ -116,7 +116,7 @@ impl Manifests {
         request: ManifestRequest<'_>,
         digest: &Digest,
     ) -> Result<OpenManifest, CacheError> {
-        if let Some(open) = self.from_memory(request, digest) {
+        if let Some(open) = self.memory_hit(request, digest) {
             self.read_times.record_manifest(request.group, request.image.name(), digest);
             return Ok(open);
         }
@@ -141,7 +141,7 @@ impl Manifests {
         fetched.map_err(|error| error.about(Subject::Manifest))
     }
 
-    fn from_memory(&self, request: ManifestRequest<'_>, digest: &Digest) -> Option<OpenManifest> {
+    fn memory_hit(&self, request: ManifestRequest<'_>, digest: &Digest) -> Option<OpenManifest> {
         let cached = self.memory.manifest(request.group, request.image.name(), digest)?;
         Some(OpenManifest {
             digest: digest.clone(),
@@ -161,7 +161,7 @@ impl Manifests {
         read: Instant,
     ) -> Result<Option<OpenManifest>, CacheError> {
         let StoredManifest { digest, size, media_type } = row;
-        let bytes = match self.from_memory(request, &digest) {
+        let bytes = match self.memory_hit(request, &digest) {
             Some(cached) => cached.bytes,
             None if !request.body => None,
             None => match self.store.read(&Key::Manifest(&digest)).await {

@@ -79,13 +79,16 @@ async fn serve(file: &Path, rest: SocketAddr, grpc: Option<SocketAddr>) -> Resul
     let service = Service::new(live, metrics);
     tokio::select! {
         served = topology::serve(listeners, service, signals.first()) => served?,
-        () = signals.second() => {
-            warn!("received a second signal: exiting without waiting for requests");
-        }
+        () = second(&signals) => {}
         never = watcher.run() => never,
     }
     info!("stopped");
     Ok(())
+}
+
+async fn second(signals: &StopSignals) {
+    signals.second().await;
+    warn!("received a second signal: exiting without waiting for requests");
 }
 
 async fn listen(rest: SocketAddr, grpc: Option<SocketAddr>, env: &str) -> Result<Listeners> {

@@ -8,7 +8,7 @@
 //! - [`client`], [`clients`]: a client that exposes every byte, and real ones.
 //! - [`image`]: images to push and pull.
 //! - [`rulesets`], [`envoy`]: the shipped rulesets, and pieces of Envoy's configuration.
-//! - [`origin_config`]: `origin.toml`.
+//! - [`origin_config`]: writes the `origin.toml` of every test.
 //! - [`process`], [`program`]: starting and stopping programs.
 //! - [`promtool`]: Prometheus' linter for metrics.
 //! - [`progress`], [`wait`]: a progress line on a terminal; waiting until something holds.

@@ -46,7 +46,7 @@ fn last_field(code: &str) -> Option<String> {
 fn filter_metrics() -> BTreeSet<String> {
     let source = source("filter/src/metrics.rs");
     let code = source.split("#[cfg(test)]").next().unwrap_or_default();
-    let call = "(?:counter|by|new|[A-Za-z]+::[A-Z][A-Za-z]+,)[( &]*(?:format!\\()?\"([a-z_]+)";
+    let call = "(?:counter|by|new|[A-Za-z]+::[A-Z][A-Za-z]+,)[( &]*(?:format!\\(\\s*)?\"([a-z_]+)";
     captures(call, code).iter().map(|name| format!("cell_router_{name}")).collect()
 }
 
