@@ -2,7 +2,7 @@
 //!
 //! The first requester becomes the *leader*: a background task writes the upstream's bytes to a
 //! spool file and hashes them. All requests, including the first, read the growing file. They
-//! neither feed nor slow the task, so a client that leaves or stalls affects nobody else.
+//! neither feed nor slow the task, so a client that leaves or stalls does not affect the others.
 //!
 //! The last byte becomes readable only after the digest was verified: a client never receives a
 //! wrong blob in full. If the spool cannot grow (`spool_limit`, disk full), the fetch is *detached*
